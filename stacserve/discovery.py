@@ -1,0 +1,241 @@
+"""Walking a catalog: reading catalogs and collections, following their links, and giving each its place.
+
+Items are only noted here, to be read in bulk afterwards. A document that was there before is removed only if a
+container that could be read links it no longer; what lies below an unreadable document stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+
+from stacserve.catalog import ContainerDocument, Source, read_container
+from stacserve.paths import catalog_container, collection_container, container_path
+from stacserve.problems import ERROR, WARNING, Problem
+from stacserve.store.files import FileRow
+from stacserve.store.index import ContainerRow, Index
+
+ROOT_PATH = b"/"
+
+
+class Discovery:
+    """One walk over the containers of a source."""
+
+    def __init__(self, index: Index, source: Source, *, on_document: Callable[[], None]) -> None:
+        self.index = index
+        self.source = source
+        self.on_document = on_document
+        self.known = {row.key: row for row in index.read_containers()}
+        self.seen: set[int] = set()
+        self.removed = 0
+        self.unchanged = 0
+
+    def walk(self) -> None:
+        """Read what is new or changed among the containers, from the root down, then whatever else waits."""
+        root = self._root_file()
+        self._walk_from([(root, None, 0)])
+        # documents that turned out to be containers, or that another container links as well
+        while waiting := [file for file in self.index.files.read_new_containers() if file.key not in self.seen]:
+            self._walk_from([(file, file.parent, len(self.seen)) for file in waiting])
+
+    def _root_file(self) -> FileRow:
+        file = self.index.files.read(self.source.root)
+        if file is None:
+            self.index.files.add(None, [self.source.root], is_container=True)
+            file = self.index.files.read(self.source.root)
+        if file is None:
+            raise LookupError(self.source.root)
+        return file
+
+    def _walk_from(self, starts: Iterable[tuple[FileRow, int | None, int]]) -> None:
+        queue = deque(starts)
+        while queue:
+            file, parent, position = queue.popleft()
+            if file.key in self.seen:
+                continue
+            self.seen.add(file.key)
+            children = self._visit(file, parent, position)
+            queue.extend((child, file.key, number) for number, child in enumerate(children))
+
+    def _visit(self, file: FileRow, parent: int | None, position: int) -> list[FileRow]:
+        """Read one container unless it is unchanged; return the containers that it links, in order."""
+        row = self.known.get(file.key)
+        stamp = self.source.folder.stamp(file.path)
+        if row is not None and stamp is not None and file.is_unchanged(stamp):
+            self.unchanged += 1
+            self._move(row, parent, position)
+            return self._remembered_children(file.key)
+        self.on_document()
+        document = read_container(self.source.folder, file.path)
+        if document.type == "Item":
+            self.index.files.set_outcome(file.key, "new", None, is_container=False)
+            return []
+        if not document.type:
+            self.index.files.set_outcome(file.key, "problem", document.stamp, is_container=True)
+            self.index.put_problems(file.key, document.problems)
+            return self._remembered_children(file.key)
+        self._put(file, document, parent, position)
+        return self._sync_children(file, document)
+
+    def _move(self, row: ContainerRow, parent: int | None, position: int) -> None:
+        if (row.parent, row.position) != (parent, position):
+            self.known[row.key] = row._replace(parent=parent, position=position)
+            self.index.put_containers([self.known[row.key]])
+
+    def _put(self, file: FileRow, document: ContainerDocument, parent: int | None, position: int) -> None:
+        kind = "collections" if document.type == "Collection" else "catalogs"
+        # address, collection and paths follow from the whole tree: see `place_containers`
+        old = self.known.get(file.key)
+        row = ContainerRow(
+            key=file.key,
+            kind=kind,
+            id=document.id,
+            title=document.title,
+            parent=parent,
+            position=position,
+            served=old.served if old else 1,
+            address=old.address if old else None,
+            collection=old.collection if old else None,
+            path=old.path if old else None,
+            parent_path=old.parent_path if old else None,
+            head=document.head,
+        )
+        self.known[file.key] = row
+        self.index.put_containers([row])
+        self.index.files.set_outcome(file.key, "indexed", document.stamp, is_container=True)
+        self.index.remove_references([file.key])
+        self.index.put_references([(file.key, document.assets, document.cross_links)])
+        self.index.put_problems(file.key, document.problems)
+
+    def _remembered_children(self, key: int) -> list[FileRow]:
+        files = [file for file in self.index.files.read_children(key) if file.is_container]
+        return sorted(files, key=lambda file: self.known[file.key].position if file.key in self.known else file.key)
+
+    def _sync_children(self, file: FileRow, document: ContainerDocument) -> list[FileRow]:
+        """Add what is linked for the first time, remove what is linked no longer."""
+        remembered = {child.path: child for child in self.index.files.read_children(file.key)}
+        linked = {*document.children, *document.items, *document.missing}
+        for paths, is_container in ((document.children, True), (document.items, False)):
+            new = [path for path in paths if path not in remembered]
+            self.index.files.add(file.key, new, is_container=is_container)
+        gone = [child.key for path, child in remembered.items() if path not in linked]
+        self.removed += self.index.remove_documents(gone)
+        for key in gone:
+            self.known.pop(key, None)
+        files = {child.path: child for child in self.index.files.read_children(file.key)}
+        self._note_foreign(file, [path for path in linked if path not in files])
+        order = {path: number for number, path in enumerate(document.children)}
+        children = [child for child in files.values() if child.is_container]
+        return sorted(children, key=lambda child: order.get(child.path, len(order)))
+
+    def _note_foreign(self, file: FileRow, paths: list[str]) -> None:
+        """Remember links to documents that another container links too; complain of those that lead upwards."""
+        self.index.files.set_extra_links(file.key, paths)
+        above = {file.path}
+        row = self.known.get(file.key)
+        while row is not None and row.parent is not None:
+            row = self.known.get(row.parent)
+            above |= {self.index.files.read_path(row.key)} if row else set()
+        loops = [path for path in paths if path in above]
+        if loops:
+            reason = f"a link leads back to {loops[0]}, which is above this document"
+            self.index.add_problem(file.key, Problem(file.path, "/links", reason, "remove the link", WARNING))
+
+    def place_containers(self) -> None:
+        """Give each container its address, nearest collection and API path; have items of moved ones read again."""
+        rows = {row.key: row for row in self.index.read_containers()}
+        paths = {key: self.index.files.read_path(key) for key in rows}
+        placed = _place(rows, paths)
+        changed = [row for key, row in placed.items() if row != rows[key]]
+        self.index.put_containers(changed)
+        moved = [row.key for row in changed if _home(row) != _home(rows[row.key])]
+        self.index.files.mark_children_changed(moved)
+        before = {row.id for row in rows.values() if row.kind == "collections" and row.path and row.served}
+        after = {row.id for row in placed.values() if row.kind == "collections" and row.served}
+        if before != after:
+            self.index.mark_collections_changed(before - after)
+        self.index.put_shadowed(_shadowed(placed, paths))
+
+
+def _home(row: ContainerRow) -> tuple[str | None, str | None, bytes | None]:
+    return row.collection, row.address, row.path
+
+
+def _place(rows: dict[int, ContainerRow], paths: dict[int, str]) -> dict[int, ContainerRow]:
+    """Return the rows with address, collection, served and paths as the tree gives them."""
+    placed = _place_below_root(rows)
+    _separate(placed, paths)
+    served = _first_by_path((row for row in placed.values() if row.kind == "collections"), paths)
+    for key, row in placed.items():
+        is_served = row.kind == "catalogs" or served[row.id] == key
+        placed[key] = row._replace(served=int(is_served), path=_path_of(row))
+    for key, row in placed.items():
+        parent_path = ROOT_PATH if row.parent is None else placed[row.parent].path
+        placed[key] = row._replace(parent_path=parent_path)
+    return placed
+
+
+def _place_below_root(rows: dict[int, ContainerRow]) -> dict[int, ContainerRow]:
+    """Return the rows that hang together with address and nearest collection; addresses may be equal."""
+    children: defaultdict[int | None, list[ContainerRow]] = defaultdict(list)
+    for row in sorted(rows.values(), key=lambda row: (row.position, row.key)):
+        children[row.parent].append(row)
+    placed: dict[int, ContainerRow] = {}
+    queue: deque[tuple[ContainerRow, str, str | None]] = deque((row, "", None) for row in children[None])
+    while queue:
+        row, prefix, collection = queue.popleft()
+        address = prefix + row.id
+        if row.kind == "collections":
+            collection = row.id
+        placed[row.key] = row._replace(address=address if row.kind == "catalogs" else None, collection=collection)
+        below = "" if row.parent is None else address + ":"
+        queue.extend((child, below, collection) for child in children[row.key])
+    return placed
+
+
+def _path_of(row: ContainerRow) -> bytes:
+    """Return the API path; the root catalog is the landing page."""
+    if row.kind == "collections":
+        return container_path(collection_container(row.id)).encode()
+    return ROOT_PATH if row.parent is None else container_path(catalog_container(row.address or "")).encode()
+
+
+def _first_by_path(rows: Iterable[ContainerRow], paths: dict[int, str]) -> dict[str, int]:
+    """Return for each id the key of the document whose path comes first."""
+    first: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: paths[row.key]):
+        first.setdefault(row.id, row.key)
+    return first
+
+
+def _separate(placed: dict[int, ContainerRow], paths: dict[int, str]) -> None:
+    """Give equal addresses a suffix made from the path, but for the first by path."""
+    taken: set[str] = set()
+    for key in sorted(placed, key=lambda key: (placed[key].parent is not None, paths[key])):
+        address = placed[key].address
+        if address is None:
+            continue
+        if address in taken:
+            address += "~" + hashlib.blake2b(paths[key].encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
+            placed[key] = placed[key]._replace(address=address)
+        taken.add(address)
+
+
+def _shadowed(placed: dict[int, ContainerRow], paths: dict[int, str]) -> list[tuple[int, Problem]]:
+    """Return a problem for each collection whose id another one has."""
+    first = _first_by_path((row for row in placed.values() if row.kind == "collections"), paths)
+    return [
+        (
+            row.key,
+            Problem(
+                paths[row.key],
+                "/id",
+                f"the collection id {row.id!r} is that of {paths[first[row.id]]} as well, which is served instead",
+                "give every collection an id of its own; items of both are in the one that is served",
+                ERROR,
+            ),
+        )
+        for row in placed.values()
+        if row.kind == "collections" and not row.served
+    ]

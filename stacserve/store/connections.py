@@ -1,0 +1,105 @@
+"""Opening an index file: connections, pragmas, SQL functions, and what a file must be to be read.
+
+The file is only read where it is ours: `application_id` and `user_version` say so.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+from pathlib import Path
+
+import shapely
+
+from stacserve.errors import StartError
+from stacserve.store.tables import APPLICATION_ID, SCHEMA_VERSION
+
+MMAP_BYTES = 2**40
+_CACHE_KIB = 16_384
+
+
+def check_sqlite() -> None:
+    """Raise StartError if this Python's SQLite lacks what the index needs."""
+    options = {row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options")}
+    if "ENABLE_RTREE" not in options:
+        raise StartError(
+            "This Python's SQLite was built without R-tree, which the index needs; use a Python from python.org,"
+            " conda or your distribution."
+        )
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open an index for reading; the file may be written by another process at the same time."""
+    try:
+        connection = _connect(path, "mode=ro")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        if os.access(path.parent, os.W_OK):
+            raise
+        # a write-ahead log needs a folder that can be written; without one nobody can be writing either
+        connection = _connect(path, "immutable=1")
+    connection.execute("PRAGMA query_only = 1")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB:d}")
+    connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES:d}")
+    connection.create_function("s_intersects", 2, s_intersects, deterministic=True)
+    return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=256
+    )
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the file is an index of any version, or empty."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return bool(application_id == APPLICATION_ID or (application_id == 0 and tables == 0))
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the file is an index of this schema version."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return (application_id, version) == (APPLICATION_ID, SCHEMA_VERSION)
+
+
+def read_fact(connection: sqlite3.Connection, name: str) -> str | None:
+    """Return what the index says of itself under a name."""
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def is_usable(path: str | Path) -> bool:
+    """Whether there is an index that can be served: ours, of this version, complete."""
+    if not Path(path).is_file():
+        return False
+    try:
+        connection = open_reader(Path(path))
+    except sqlite3.Error:
+        return False
+    try:
+        return is_current(connection) and read_fact(connection, "state") == "ready"
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()
+
+
+def s_intersects(left: bytes | None, right: bytes | None) -> int | None:
+    """S_INTERSECTS of two geometries in WKB, for SQL; NULL where one is missing (OGC 21-065r2, 7.5)."""
+    if left is None or right is None:
+        return None
+    if len(right) < len(left):
+        left, right = right, left
+    return int(shapely.intersects(_prepared(right), shapely.from_wkb(left)))
+
+
+@functools.lru_cache(maxsize=64)
+def _prepared(wkb: bytes) -> shapely.Geometry:
+    shape = shapely.from_wkb(wkb)
+    shapely.prepare(shape)
+    return shape

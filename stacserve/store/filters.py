@@ -1,0 +1,391 @@
+"""CQL2 as SQL conditions on `items`.
+
+An expression is first divided into its outline, in which each literal is a `Slot`, and the values of the
+slots. SQL is made from outlines alone and remembered, so that filters that differ only in their literals are
+compiled once.
+
+A property may hold values of several kinds. An operand is therefore a mapping from kind to SQL, and an operator
+applies to the kinds that both sides have. Where they share none, the result is NULL, as for a missing property.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import shapely
+import sqlalchemy as sa
+
+from stacserve.cql2 import Expression, GeometryLiteral, Instant, IntervalLiteral, Operation, Property
+from stacserve.errors import InvalidFilter, did_you_mean
+from stacserve.store.properties import Kind, Properties
+from stacserve.store.tables import geometries, items, leftovers
+from stacserve.temporal import parse_date, parse_instant
+
+Sql = sa.ColumnElement[Any]
+Operand = Mapping[Kind, Sql]
+
+COMPARISONS: dict[str, Callable[[Any, Any], Sql]] = {
+    "=": lambda left, right: left == right,
+    "<>": lambda left, right: left != right,
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+}
+FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+# Which end of a day a comparison with a DATE looks at.
+_DAY_ENDS = {"<": 0, ">=": 0, "<=": 1, ">": 1}
+
+_JSON_TYPES = {Kind.NUMBER: ("integer", "real"), Kind.TEXT: ("text",), Kind.BOOL: ("true", "false")}
+_BUILT_IN = ("id", "collection", "datetime", "geometry")
+
+# Constants go in as parameters: SQLite refuses a forced index when it sees that nothing can match.
+CONSTANTS = {"true": 1, "false": 0, "unknown": None}
+NULL: sa.ColumnElement[Any] = sa.bindparam("unknown")
+TRUE: sa.ColumnElement[Any] = sa.bindparam("true")
+FALSE: sa.ColumnElement[Any] = sa.bindparam("false")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A literal of the outline: its kind, and the number of its (first) value."""
+
+    kind: str  # a Kind, "date" (two values), "list" (one JSON text), "pattern" or "geometry"
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A condition and the values of its parameters."""
+
+    outline: Any
+    values: tuple[Any, ...]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values by the names that the SQL uses."""
+        return {f"f{number}": value for number, value in enumerate(self.values)}
+
+
+def outline_filter(expression: Expression, properties: Properties) -> Compiled:
+    """Divide an expression into outline and values. Raises InvalidFilter for what cannot be searched for."""
+    outliner = _Outliner(properties)
+    return Compiled(outliner.outline(expression), tuple(outliner.values))
+
+
+class _Outliner:
+    """Walks an expression once; `values` collects the literals."""
+
+    def __init__(self, properties: Properties) -> None:
+        self.properties = properties
+        self.values: list[Any] = []
+
+    def outline(self, node: Any) -> Any:
+        """Return a node with slots for its literals."""
+        if isinstance(node, Operation):
+            return self._outline_operation(node)
+        if isinstance(node, Property):
+            return node
+        if isinstance(node, bool):
+            return node
+        if isinstance(node, Instant):
+            return self._slot("date", node.start, node.end) if node.is_date else self._slot(Kind.TIME, node.start)
+        if isinstance(node, (int, float)):
+            return self._slot(Kind.NUMBER, sql_number(node))
+        if isinstance(node, str):
+            return self._slot(Kind.TEXT, node)
+        if isinstance(node, GeometryLiteral):
+            return self._slot("geometry", shapely.to_wkb(node.shape))
+        if isinstance(node, IntervalLiteral):
+            raise InvalidFilter("INTERVAL is not supported; compare datetime with TIMESTAMP('2024-01-01T00:00:00Z')")
+        raise InvalidFilter("an array cannot stand here; arrays are not supported")
+
+    def _outline_operation(self, node: Operation) -> Any:
+        if node.op not in SUPPORTED:
+            raise InvalidFilter(f"{node.op} is not supported.{did_you_mean(node.op, SUPPORTED)}")
+        if node.op == "like":
+            return _outlined("like", self.outline(node.args[0]), self._pattern(node.args[1]))
+        if node.op == "in":
+            return _outlined("in", self.outline(node.args[0]), *self._lists(node.args[0], node.args[1]))
+        if node.op == "between":
+            value, low, high = node.args
+            return self.outline(Operation("and", (Operation(">=", (value, low)), Operation("<=", (value, high)))))
+        if node.op in COMPARISONS and any(isinstance(arg, Property) and self._may_be_time(arg) for arg in node.args):
+            return self._outline_timely(node)
+        return Operation(node.op, tuple(self.outline(arg) for arg in node.args))
+
+    def _outline_timely(self, node: Operation) -> Any:
+        """Compare a text that is a time with values that are times as time, with all others as text.
+
+        Clients leave TIMESTAMP out, and other spellings of an instant are the same instant.
+        """
+        as_times = tuple(as_instant(arg) for arg in node.args)
+        plain = Operation(node.op, tuple(self.outline(arg) for arg in node.args))
+        if as_times == node.args:
+            return plain
+        return Operation("first", (Operation(node.op, tuple(self.outline(arg) for arg in as_times)), plain))
+
+    def _slot(self, kind: str, *values: Any) -> Slot:
+        self.values.extend(values)
+        return Slot(kind, len(self.values) - len(values))
+
+    def _may_be_time(self, node: Property) -> bool:
+        return node.name == "datetime" or self.properties.column(node.name, Kind.TIME) is not None
+
+    def _pattern(self, pattern: Any) -> Slot:
+        if not isinstance(pattern, str):
+            raise InvalidFilter("LIKE needs a text as its pattern, such as name LIKE 'S2%'")
+        return self._slot("pattern", glob_from_like(pattern))
+
+    def _lists(self, operand: Any, members: Any) -> list[Slot]:
+        """Return one list for each kind of the members of IN; "only" where all are written as one kind."""
+        timely = isinstance(operand, Property) and self._may_be_time(operand)
+        by_kind: dict[Kind, list[Any]] = {}
+        written = set()
+        for member in members:
+            kind, value = _plain_value(member)
+            written.add(kind)
+            by_kind.setdefault(kind, []).append(value)
+            instant = as_instant(member) if timely else member
+            if isinstance(member, str) and isinstance(instant, Instant) and not instant.is_date:
+                by_kind.setdefault(Kind.TIME, []).append(instant.start)
+        word = "only" if len(written) == 1 else "list"
+        return [self._slot(f"{word} {kind}", orjson.dumps(by_kind[kind]).decode()) for kind in sorted(by_kind)]
+
+
+def _outlined(op: str, *args: Any) -> Operation:
+    """Return an operation whose arguments are outlines, slots among them."""
+    return Operation(op, args)
+
+
+def _plain_value(member: Any) -> tuple[Kind, Any]:
+    if isinstance(member, bool):
+        return Kind.BOOL, int(member)
+    if isinstance(member, (int, float)):
+        return Kind.NUMBER, sql_number(member)
+    if isinstance(member, str):
+        return Kind.TEXT, member
+    if isinstance(member, Instant) and not member.is_date:
+        return Kind.TIME, member.start
+    raise InvalidFilter(
+        "IN needs numbers, texts, booleans or timestamps, such as platform IN ('sentinel-2a', 'landsat-8')"
+    )
+
+
+def as_instant(node: Any) -> Any:
+    """Return the instant or day that a text stands for, or whatever else it is as it is."""
+    if not isinstance(node, str):
+        return node
+    try:
+        return Instant(node, *parse_date(node)) if len(node) == 10 else Instant(node, *[parse_instant(node)] * 2)
+    except ValueError:
+        return node
+
+
+def sql_number(value: float) -> float:
+    """Return a number as SQLite can hold it: integers beyond 64 bits become floats."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf") if value > 0 else float("-inf")
+    return value
+
+
+def glob_from_like(pattern: str) -> str:
+    """Return a GLOB pattern for a LIKE pattern: % any run, _ one character, a backslash escapes (OGC 21-065r2, 7.1).
+
+    SQLite's LIKE ignores case, its GLOB does not.
+    """
+    parts: list[str] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character == "\\":
+            character = next(characters, "\\")
+        elif character in "%_":
+            # runs of % say no more than one, and cost time
+            if character == "_" or not parts or parts[-1] != "*":
+                parts.append("*" if character == "%" else "?")
+            continue
+        parts.append(f"[{character}]" if character in "*?[" else character)
+    return "".join(parts)
+
+
+@functools.lru_cache(maxsize=512)
+def compile_outline(outline: Any, columns_key: tuple[Any, ...]) -> Sql:
+    """Return the SQL condition of an outline; `columns_key` is `columns_of(outline, properties)`."""
+    return _Compiler(
+        {name: dict(kinds) for name, kinds, _ in columns_key}, {n: full for n, _, full in columns_key}
+    ).condition(outline)
+
+
+def columns_of(outline: Any, properties: Properties) -> tuple[Any, ...]:
+    """Return what the SQL of an outline depends on: the columns of the properties in it."""
+    names = sorted({name for name in _property_names(outline) if name not in _BUILT_IN})
+    return tuple((name, tuple(sorted(properties.columns.get(name, {}).items())), properties.is_full) for name in names)
+
+
+def _property_names(node: Any) -> list[str]:
+    if isinstance(node, Property):
+        return [node.name]
+    return list(itertools.chain.from_iterable(map(_property_names, node.args))) if isinstance(node, Operation) else []
+
+
+class _Compiler:
+    """Makes SQL from an outline."""
+
+    def __init__(self, columns: dict[str, dict[str, str]], has_overflow: dict[str, bool]) -> None:
+        self.columns = columns
+        self.has_overflow = has_overflow
+
+    def condition(self, node: Any) -> Sql:
+        """Return the SQL of a boolean expression."""
+        if isinstance(node, bool):
+            return TRUE if node else FALSE
+        if isinstance(node, Property):
+            return self.operand(node).get(Kind.BOOL, NULL)
+        if isinstance(node, Operation):
+            return OPERATORS[node.op](self, node.op, node.args)
+        raise InvalidFilter("a filter must be a condition, such as eo:cloud_cover < 10")
+
+    def operand(self, node: Any) -> Operand:
+        """Return the SQL of a value, by the kinds it can be of."""
+        if isinstance(node, bool):
+            return {Kind.BOOL: TRUE if node else FALSE}
+        if isinstance(node, Slot) and node.kind in set(Kind):
+            return {Kind(node.kind): _parameter(node.number)}
+        if isinstance(node, Property):
+            return self._property_operand(node.name)
+        if isinstance(node, Operation) and node.op in OPERATORS:
+            return {Kind.BOOL: self.condition(node)}
+        return {}
+
+    def _property_operand(self, name: str) -> Operand:
+        if name == "id":
+            return {Kind.TEXT: items.c.id}
+        if name == "collection":
+            return {Kind.TEXT: sa.case((items.c.container < "1/", sa.func.substr(items.c.container, 3)))}
+        if name == "datetime":
+            return {Kind.TIME: items.c.datetime}
+        found: dict[Kind, Sql] = {Kind(kind): sa.column(column) for kind, column in self.columns.get(name, {}).items()}
+        if self.has_overflow.get(name):
+            for kind, types in _JSON_TYPES.items():
+                found.setdefault(kind, _leftover(name, types))
+        return found
+
+    def geometry(self, node: Any) -> Sql:
+        """Return the SQL of a geometry: the item's own (WKB), or a parameter."""
+        if isinstance(node, Slot) and node.kind == "geometry":
+            return _parameter(node.number)
+        if isinstance(node, Property) and node.name == "geometry":
+            return sa.select(geometries.c.wkb).where(geometries.c.key == items.c.key).correlate(items).scalar_subquery()
+        raise InvalidFilter("S_INTERSECTS needs a geometry, such as S_INTERSECTS(geometry, POINT(7.5 46.9))")
+
+
+def _parameter(number: int) -> Sql:
+    return sa.bindparam(f"f{number}")
+
+
+def _leftover(name: str, types: tuple[str, ...] | None) -> Sql:
+    """Return a property's value from the JSON of what has no column; any value at all where types is None."""
+    member = sa.func.json_each(leftovers.c.properties).table_valued("key", "value", "type").alias("member")
+    found = sa.select(member.c.value if types else member.c.type).select_from(leftovers, member)
+    found = found.where(leftovers.c.key == items.c.key, member.c.key == sa.literal(name))
+    if types:
+        found = found.where(member.c.type.in_([sa.literal_column(f"'{one}'") for one in types]))
+    return found.correlate(items).scalar_subquery()
+
+
+def _first_of(conditions: list[Sql]) -> Sql:
+    """Combine the comparisons of several kinds, of which at most one is not NULL."""
+    return NULL if not conditions else conditions[0] if len(conditions) == 1 else sa.func.coalesce(*conditions)
+
+
+def _compile_logic(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    parts = [compiler.condition(arg) for arg in args]
+    return (sa.and_ if op == "and" else sa.or_)(*parts)
+
+
+def _compile_not(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    # `sa.not_` would turn comparisons around, which reads worse and gains nothing
+    return sa.UnaryExpression(sa.sql.elements.Grouping(compiler.condition(args[0])), operator=sa.sql.operators.inv)
+
+
+def _compile_comparison(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    left, right = args
+    if isinstance(left, Slot) and left.kind == "date":
+        left, right, op = right, left, FLIPPED[op]
+    if isinstance(right, Slot) and right.kind == "date":
+        return _compare_day(compiler.operand(left).get(Kind.TIME, NULL), op, right)
+    ours, theirs = compiler.operand(left), compiler.operand(right)
+    return _first_of([COMPARISONS[op](ours[kind], theirs[kind]) for kind in Kind if kind in ours and kind in theirs])
+
+
+def _compare_day(time: Sql, op: str, day: Slot) -> Sql:
+    start, end = _parameter(day.number), _parameter(day.number + 1)
+    if op in _DAY_ENDS:
+        return COMPARISONS[op](time, (start, end)[_DAY_ENDS[op]])
+    return time.between(start, end) if op == "=" else sa.or_(time < start, time > end)
+
+
+def _compile_first(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    found = [compiler.condition(arg) for arg in args]
+    return _first_of([condition for condition in found if condition is not NULL])
+
+
+def _compile_in(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    operand = compiler.operand(args[0])
+    members = {Kind(slot.kind[-1]): slot for slot in args[1:]}
+    tests: list[Sql] = []
+    for kind in (Kind.TIME, Kind.TEXT, Kind.NUMBER, Kind.BOOL):
+        if kind in operand and kind in members:
+            listed = sa.func.json_each(_parameter(members[kind].number)).table_valued("value")
+            found = operand[kind].in_(sa.select(listed.c.value))
+            # beside members of other kinds, which compare to NULL, "not found" is NULL as well
+            is_only = members[kind].kind.startswith("only")
+            tests.append(found if is_only else sa.case((found, sa.literal_column("1"))))
+    return _first_of(tests)
+
+
+def _compile_like(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    text = compiler.operand(args[0]).get(Kind.TEXT)
+    return NULL if text is None else text.op("GLOB", is_comparison=True)(_parameter(args[1].number))
+
+
+def _compile_is_null(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    node = args[0]
+    if isinstance(node, Slot):
+        return FALSE
+    if isinstance(node, Property) and node.name == "geometry":
+        return items.c.boxes == sa.literal_column("0")
+    if isinstance(node, Property):
+        tests = [expression.is_(None) for expression in compiler.operand(node).values()]
+        if node.name not in _BUILT_IN:
+            tests.append(_leftover(node.name, None).is_(None))
+        return sa.and_(*tests)
+    return compiler.condition(node).is_(None)
+
+
+def _compile_s_intersects(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
+    return sa.func.s_intersects(compiler.geometry(args[0]), compiler.geometry(args[1]))
+
+
+# Every operator of an outline; another one is a line here and a function above.
+OPERATORS: dict[str, Callable[[_Compiler, str, tuple[Any, ...]], Sql]] = {
+    "and": _compile_logic,
+    "or": _compile_logic,
+    "not": _compile_not,
+    **dict.fromkeys(COMPARISONS, _compile_comparison),
+    "first": _compile_first,
+    "in": _compile_in,
+    "like": _compile_like,
+    "isNull": _compile_is_null,
+    "s_intersects": _compile_s_intersects,
+}
+# Every operator of CQL2 that can be searched with.
+SUPPORTED = (OPERATORS.keys() - {"first"}) | {"between"}

@@ -1,0 +1,88 @@
+"""Which properties of items have columns of their own, and how a value is put into SQL types.
+
+In SQLite any text is greater than any number, REAL cannot hold 2^53+1, `true` equals 1 and column names
+ignore case. So a property has one column for each kind of value that it was met with, without affinity, under
+a number instead of its name; a comparison names the kind that it compares.
+"""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+COLUMNS_MAX = 100
+INDEXES_MAX = 16
+
+
+class Kind(enum.StrEnum):
+    """The kinds of scalar values. A text that is an RFC 3339 instant is also a TIME, in microseconds."""
+
+    NUMBER = "n"
+    TEXT = "s"
+    BOOL = "b"
+    TIME = "t"
+
+
+@dataclass(frozen=True)
+class Properties:
+    """The columns of one version of an index: by property name, then by kind; and which of them are indexed."""
+
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    indexed: frozenset[str] = frozenset()
+    is_full: bool = False
+
+    def column(self, name: str, kind: Kind) -> str | None:
+        """Return the column that holds a property's values of that kind, or None."""
+        return self.columns.get(name, {}).get(kind)
+
+
+def read_properties(connection: sqlite3.Connection) -> Properties:
+    """Read the columns that the index has now."""
+    columns: dict[str, dict[str, str]] = {}
+    count = 0
+    for name, kind, column in connection.execute("SELECT name, kind, column FROM property_columns"):
+        columns.setdefault(name, {})[kind] = column
+        count += 1
+    indexes = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND name GLOB 'p*_*_rank'")
+    indexed = frozenset(name.removesuffix("_rank") for (name,) in indexes)
+    return Properties(columns, indexed, is_full=count >= COLUMNS_MAX)
+
+
+class ColumnWriter:
+    """Gives columns to properties while items are written. Keys are a `Kind` letter and the name ("ngsd")."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        rows = connection.execute("SELECT kind || name, column FROM property_columns ORDER BY rowid")
+        self.columns: dict[str, str] = dict(rows.fetchall())
+
+    def add_missing(self, counts: Mapping[str, int]) -> None:
+        """Give columns to the commonest of the keys that have none, as long as there is room.
+
+        A column is added when its property is first met, so no earlier item can have a value for it.
+        """
+        new = sorted((key for key in counts if key not in self.columns), key=lambda key: (-counts[key], key))
+        for key in new[: max(0, COLUMNS_MAX - len(self.columns))]:
+            column = f"p{len(self.columns) + 1}_{Kind(key[0]).name.lower()}"
+            self.connection.execute(f"ALTER TABLE items ADD COLUMN {column}")
+            self.connection.execute("INSERT INTO property_columns VALUES (?, ?, ?)", (key[1:], key[0], column))
+            self.columns[key] = column
+
+
+def create_property_indexes(connection: sqlite3.Connection) -> None:
+    """Index the commonest columns that can narrow a search: those with more than one value."""
+    columns = [column for (column,) in connection.execute("SELECT column FROM property_columns ORDER BY rowid")]
+    there = read_properties(connection).indexed
+    wanted = [column for column in columns if column not in there and _is_worth_it(connection, column)]
+    for column in wanted[: INDEXES_MAX - len(there)]:
+        connection.execute(f"CREATE INDEX {column}_rank ON items ({column}, rank) WHERE {column} IS NOT NULL")
+
+
+def _is_worth_it(connection: sqlite3.Connection, column: str) -> bool:
+    """Whether a sample of the items has at least two values of it. Texts of times have a TIME column beside."""
+    if column.endswith("_bool"):
+        return False
+    sample = f"SELECT DISTINCT {column} FROM (SELECT {column} FROM items LIMIT 2000) WHERE {column} IS NOT NULL LIMIT 2"  # noqa: S608 (a name made above)
+    return len(connection.execute(sample).fetchall()) > 1

@@ -1,0 +1,41 @@
+"""One read transaction and what is known of the version that it sees; ranges of ranks."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from stacserve.store.properties import Properties
+
+# Ranks lie between 0 and this, so that the R-tree's third axis has the scale of degrees.
+RANKS = 360.0
+EVERYTHING = -math.inf, math.inf
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One read transaction, and what is known of the version that it sees."""
+
+    connection: sqlite3.Connection
+    version: str
+    properties: Properties
+    reaches: tuple[tuple[int, int], ...]  # (reach, number of items), instants left out
+    bounds: tuple[float, float, float, float] | None  # of all geometries
+
+
+class Span(NamedTuple):
+    """A range of ranks, ends exclusive, and the greatest reach of the items that are looked for in it."""
+
+    low: float
+    high: float
+    reach: int
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of a candidate statement."""
+        return self._asdict()
+
+    def is_bounded(self) -> bool:
+        """Whether there may be ranks outside."""
+        return (self.low, self.high) != EVERYTHING
