@@ -28,7 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from stacserve import __version__
 from stacserve.app import create_app
 from stacserve.errors import StartError
-from stacserve.ingest import Progress, Report, check_catalog, index_path, ingest_catalog
+from stacserve.ingest import Progress, Report, check_catalog, index_path, ingest_catalog, source_identity
 from stacserve.problems import Problem
 from stacserve.settings import Settings, environ_from_settings, settings_from_environ
 from stacserve.store import is_usable
@@ -216,7 +216,7 @@ def prepare_answer(settings: Settings) -> Settings:
 def has_usable_index(settings: Settings) -> bool:
     """Return whether there is an index to serve; StartError if there is none and none may be built."""
     path = index_path(settings.source, settings.db or None)
-    usable = is_usable(path)
+    usable = is_usable(path, source_identity(settings.source))
     if not usable and not settings.ingest:
         raise StartError(f"no index of {settings.source} at {path}; build it with: stacserve index {settings.source}")
     return usable

@@ -311,9 +311,9 @@ def find_unstorable(text: str) -> int | None:
     return found.start() if found else None
 
 
-def make_number(integer: int) -> int | float:
-    """Return the integer, as a float if it is beyond 64 bits (as the store compares those)."""
-    return integer if integer in _INTEGERS else float(integer)
+def make_number(number: int | float) -> int | float:
+    """Return the number; an integer beyond 64 bits becomes a float (as the store compares those)."""
+    return number if isinstance(number, float) or number in _INTEGERS else float(number)
 
 
 def make_property(name: str) -> Property:
@@ -357,9 +357,10 @@ def make_bbox(values: Any) -> GeometryLiteral:
     if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
         raise ValueError("a bbox is 4 or 6 numbers: west, south, east, north")
     try:
-        return GeometryLiteral(bbox_shape(parse_bbox(values)), {"bbox": values})
+        shape = bbox_shape(parse_bbox(values))
     except InvalidParameter as error:
         raise ValueError(_without_example(error)) from error
+    return GeometryLiteral(shape, {"bbox": [make_number(value) for value in values]})
 
 
 def make_geometry(value: dict[str, Any], limits: Limits) -> GeometryLiteral:

@@ -140,4 +140,4 @@ def _write_coordinates(values: list[Any]) -> str:
 
 
 def _write_position(position: list[float]) -> str:
-    return " ".join([repr(number).removesuffix(".0") for number in position[:3]])
+    return " ".join([repr(float(number)).removesuffix(".0") for number in position[:3]])

@@ -75,14 +75,24 @@ def parse_bbox(values: Sequence[Any], parameter: str = "bbox") -> BBox:
 def _parse_number(value: Any, parameter: str) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number and not (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
-        raise InvalidParameter(parameter, f"{str(value)[:40]!r} is not a number; {BBOX_EXAMPLE}")
+        raise InvalidParameter(parameter, f"{_show(value)} is not a number; {BBOX_EXAMPLE}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InvalidParameter(parameter, f"{str(value)[:40]!r} is not a finite number; {BBOX_EXAMPLE}")
+        raise InvalidParameter(parameter, f"{_show(value)} is not a finite number; {BBOX_EXAMPLE}")
     return number
+
+
+def _show(value: Any) -> str:
+    """Return a value for a sentence; of lists and objects, which may be nested deeply, only what they are."""
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    # a number may be longer than Python is willing to write out
+    return (
+        f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 1e300 else f"{value!r:.60}"
+    )
 
 
 def _wrap_longitude(degrees: float) -> float:
@@ -289,7 +299,7 @@ def _build_geometry(value: Any, depth: int, budget: _Budget, *, strict: bool) ->
         budget.take(len(members))
         return shapely.GeometryCollection([_build_geometry(m, depth - 1, budget, strict=strict) for m in members])
     if not isinstance(kind, str) or kind not in _LEVELS:
-        raise ValueError(f"{str(kind)[:40]!r} is not a GeoJSON geometry type")
+        raise ValueError(f"{_show(kind)} is not a GeoJSON geometry type")
     return _build_shape(kind, value.get("coordinates"), budget, strict)
 
 
@@ -358,7 +368,7 @@ def _read_lines(coordinates: Any, level: int, budget: _Budget) -> Iterator[list[
 def _read_position(position: Any) -> tuple[float, float]:
     if not isinstance(position, list) or not 2 <= len(position) <= 4:
         raise ValueError("a position is a list of two or three numbers")
-    if any(type(number) not in _NUMERIC or not math.isfinite(number) for number in position):
+    if any(type(number) not in _NUMERIC or not -1e300 < number < 1e300 for number in position):
         raise ValueError("a position holds something that is not a finite number")
     longitude, latitude = float(position[0]), float(position[1])
     if abs(longitude) > 540 or abs(latitude) > 1000:

@@ -18,6 +18,7 @@ from pathlib import Path
 from stacserve.catalog import Source, open_source
 from stacserve.discovery import Discovery
 from stacserve.documents import ItemDocument, ItemRequest
+from stacserve.errors import StartError
 from stacserve.pool import read_items_parallel
 from stacserve.problems import WARNING, Problem
 from stacserve.settings import default_index_folder
@@ -131,12 +132,20 @@ class _Ingest:
             self.removed += discovery.removed
             self.index.commit_batch()
             if first:
+                self._check_root(discovery)
                 self._compare_items()
             first = False
             if not self._read_waiting():
                 break
         if self.index.changed:
             resolve_cross_links(self.index.connection)
+
+    def _check_root(self, discovery: Discovery) -> None:
+        """Refuse to serve nothing: without a root document, now or remembered, there is no catalog."""
+        if not discovery.known:
+            reasons = [problem.reason for problem in self.index.read_problems()]
+            file = os.path.join(self.source.folder.root, self.source.root)
+            raise StartError(f"{file} cannot be served: {'; '.join(reasons) or 'it is not a catalog'}.")
 
     def report(self, seconds: float) -> Report:
         """Return what this run did."""
@@ -207,7 +216,9 @@ class _Ingest:
         for document in documents:
             if document.problems or files[document.key].state == "changed":
                 self.index.put_problems(document.key, document.problems)
-        self.index.put_items(good, {key: containers[_parent(file)] for key, file in files.items()})
+        known = [one.key for one in good if files[one.key].state == "changed"]
+        parents = {key: containers[_parent(file)] for key, file in files.items()}
+        self.index.put_items(good, parents, known=known)
         self.index.files.turn_into_containers(containers_found)
         self.documents += len(documents)
         self.items += len(good)

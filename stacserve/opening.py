@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from stacserve.errors import StacserveError, StartError
-from stacserve.ingest import index_path, ingest_catalog
+from stacserve.ingest import index_path, ingest_catalog, source_identity
 from stacserve.settings import Settings
 from stacserve.store import is_usable, open_store
 from stacserve.store.interface import Store
+from stacserve.store.lease import IndexBusy, wait_for_writer
 
 SECONDS_AT_START = 1.0
 
@@ -69,7 +71,7 @@ class ServedStore:
     async def _open(self) -> Store:
         settings = self.settings
         path = index_path(settings.source, settings.db or None)
-        usable = await asyncio.to_thread(is_usable, path)
+        usable = await asyncio.to_thread(is_usable, path, source_identity(settings.source))
         if not usable and not settings.ingest:
             raise StartError(f"there is no index of {settings.source} at {path}; build it with: stacserve index")
         ingest_first = settings.ingest and (settings.wait or not usable)
@@ -125,7 +127,12 @@ async def _ingest_in_thread(settings: Settings) -> None:
 
 
 def _refresh(settings: Settings) -> None:
+    started = time.time()
     error = _ingest(settings)
+    while isinstance(error, IndexBusy):
+        # another process does it; should that one die, it is taken over
+        written = wait_for_writer(index_path(settings.source, settings.db or None))
+        error = None if written >= started else _ingest(settings)
     if error is not None:
         logger.error("the index could not be refreshed and is served as it is: %s", error.description)
 

@@ -5,6 +5,7 @@ Nothing of the server is imported. A search is the body of POST /search as a dic
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -130,22 +131,27 @@ def item_shape(document: dict[str, Any]) -> BaseGeometry | None:
     bbox = document.get("bbox")
     crosses = bbox is not None and bbox[0] > bbox[len(bbox) // 2]
     geometry = _shift_long_edges(document["geometry"]) if crosses else document["geometry"]
+    shape = valid_shape(geometry)
+    return None if shape.is_empty else shape
+
+
+def valid_shape(geometry: dict[str, Any]) -> BaseGeometry:
+    """Return a GeoJSON geometry without heights, valid, with what lies beyond ±180 on the other side."""
     shape = shapely.make_valid(shapely.force_2d(shapely.geometry.shape(geometry)))
-    if shape.is_empty:
-        return None
-    west, _, east, _ = shape.bounds
-    if west >= -180 and east <= 180:
+    if shape.is_empty or (shape.bounds[0] >= -180 and shape.bounds[2] <= 180):
         return shape
     shifted = [shapely.intersection(shapely.affinity.translate(shape, turn), WORLD) for turn in (-360, 0, 360)]
-    return shapely.union_all([piece for piece in shifted if piece.area > 0])
+    return shapely.union_all([piece for piece in shifted if piece.length > 0 and (piece.area > 0 or shape.area == 0)])
 
 
 def _shift_long_edges(geometry: dict[str, Any]) -> dict[str, Any]:
-    """Put the western longitudes of polygons that have an edge longer than 180° beyond 180."""
+    """Put the western longitudes of polygons and lines that have an edge longer than 180° beyond 180."""
     if geometry["type"] == "MultiPolygon":
         return {**geometry, "coordinates": [_shift_polygon(rings) for rings in geometry["coordinates"]]}
     if geometry["type"] == "Polygon":
         return {**geometry, "coordinates": _shift_polygon(geometry["coordinates"])}
+    if geometry["type"] == "LineString":
+        return {**geometry, "coordinates": _shift_polygon([geometry["coordinates"]])[0]}
     return geometry
 
 
@@ -171,6 +177,7 @@ def matches_bbox(item: SourceItem, numbers: list[float]) -> bool:
     return any(item.shape.intersects(_box(first, south, last, north)) for first, last in spans)
 
 
+@functools.lru_cache
 def _box(west: float, south: float, east: float, north: float) -> BaseGeometry:
     corners = shapely.MultiPoint([(west, south), (west, north), (east, north), (east, south)])
     return corners.envelope
@@ -182,7 +189,7 @@ def matches_shape(item: SourceItem, geometry: dict[str, Any]) -> bool | None:
         return None
     if "bbox" in geometry:
         return matches_bbox(item, geometry["bbox"])
-    return bool(item.shape.intersects(shapely.force_2d(shapely.geometry.shape(geometry))))
+    return bool(item.shape.intersects(valid_shape(geometry)))
 
 
 # --- Searching

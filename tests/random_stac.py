@@ -72,12 +72,15 @@ def random_catalog(folder: Path, seed: int, count: int) -> Path:
         places += [collection, _child(collection, f"{rng.randint(2019, 2025)}", collection_id, "Catalog")]
     loose = _child(root, "löse/items", None, "Catalog")
     places += [loose, _child(loose, "2024", None, "Catalog")]
+    names = [f"x:{number}" for number in range(rng.choice([0, 150]))]  # more than have columns of their own
     used: set[tuple[str, str]] = set()
     for number in range(count):
         place = rng.choice(places)
         item_id = rng.choice([*ODD_IDS, f"item-{number}", f"item-{number}"])
         key = (place.collection or str(place.folder), item_id)
-        _add_item(place, random_item(rng, f"item-{number}" if key in used else item_id, place.collection), number)
+        item = random_item(rng, f"item-{number}" if key in used else item_id, place.collection)
+        item["properties"] |= {name: rng.choice(VALUES["mixed"]) for name in rng.sample(names, len(names) // 3)}
+        _add_item(place, item, number)
         used.add(key)
     _write_nodes(root)
     return folder / "catalog.json"
@@ -177,7 +180,7 @@ def random_footprint(rng: Random) -> tuple[dict[str, Any] | None, list[float] | 
 
 
 def _random_crossing(rng: Random) -> tuple[dict[str, Any], list[float]]:
-    """Return a polygon across the antimeridian in each of the ways it is written."""
+    """Return a polygon or line across the antimeridian in each of the ways it is written."""
     west, east = 180 - rng.choice([0.5, 1, 3, 20]), -180 + rng.choice([0.25, 2, 5, 30])
     south, north = rng.randint(-40, 5), rng.randint(6, 60)
     bbox = [west, south, east, north]
@@ -186,6 +189,8 @@ def _random_crossing(rng: Random) -> tuple[dict[str, Any], list[float]]:
         return {"type": "Polygon", "coordinates": [whole]}, rng.choice([bbox, [west, south, east + 360, north]])
     if rng.random() < 0.3:
         return {"type": "Polygon", "coordinates": [[[x - 360, y] for x, y in whole]]}, bbox
+    if rng.random() < 0.2:
+        return {"type": "LineString", "coordinates": [[west, south], [east, north]]}, bbox
     if rng.random() < 0.5:
         wrapped = [[x - 360 if x > 180 else x, y] for x, y in whole]
         small = [[[-170.0, south - 9], [-169.0, south - 9], [-169.0, south - 8], [-170.0, south - 9]]]
@@ -249,8 +254,20 @@ def random_search(rng: Random, items: list[SourceItem]) -> RandomSearch:
     if place < 0.35:
         search["bbox"] = _random_bbox(rng, items)
     elif place < 0.55:
-        search["intersects"] = random_geometry(rng, valid=True)
+        search["intersects"] = _random_area(rng)
     return RandomSearch(search, _params_of(rng, search), _body_of(rng, search))
+
+
+def _random_area(rng: Random) -> dict[str, Any]:
+    """Return a geometry to search by; some reach beyond 180 degrees, which is the other side."""
+    if rng.random() < 0.85:
+        return random_geometry(rng, valid=True)
+    west, south = rng.choice([175, 178.5, -184, -190]), rng.randint(-45, 10)
+    x = [west, west + 8]
+    if rng.random() < 0.3:
+        return {"type": "LineString", "coordinates": [[x[0], south], [x[1], south + 30]]}
+    ring = [[x[0], south], [x[1], south], [x[1], south + 15], [x[0], south + 15], [x[0], south]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def _random_ids(rng: Random, items: list[SourceItem]) -> list[str]:
@@ -387,12 +404,13 @@ def _in(rng: Random, items: list[SourceItem]) -> Any:
 
 
 def _is_null(rng: Random, items: list[SourceItem]) -> Any:
-    name = rng.choice([*VALUES, "datetime", "collection", "geometry", "end_datetime", "unknown"])
+    own = rng.choice(items).document["properties"]
+    name = rng.choice([*VALUES, *own, "datetime", "collection", "geometry", "end_datetime", "unknown"])
     return {"op": "isNull", "args": [{"property": name}]}
 
 
 def _intersects(rng: Random, items: list[SourceItem]) -> Any:
-    args: list[Any] = [{"property": "geometry"}, random_geometry(rng, valid=True)]
+    args: list[Any] = [{"property": "geometry"}, _random_area(rng)]
     if rng.random() < 0.3:
         args[1] = {"bbox": rng.choice([[170, -60, -170, 60], [5, 40, 10, 50], [-180, -90, 180, 90]])}
     return {"op": "s_intersects", "args": args if rng.random() < 0.8 else args[::-1]}

@@ -229,7 +229,7 @@ def test_container_is_read(tmp_path: Path) -> None:
 
 
 def test_links_are_kept_made_absolute_or_dropped(tmp_path: Path) -> None:
-    links = [
+    links: list[Any] = [
         link("license", "https://example.com/license"),
         link("license", "../LICENSE.txt", title="ours"),
         link("derived_from", "../other/über.json"),

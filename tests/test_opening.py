@@ -52,7 +52,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Index:
     """Return an index that is not there yet."""
     index = Index(usable=False)
     monkeypatch.setattr(opening, "index_path", lambda source, db: Path("index.db"))
-    monkeypatch.setattr(opening, "is_usable", lambda path: index.usable)
+    monkeypatch.setattr(opening, "is_usable", lambda path, source: index.usable)
     monkeypatch.setattr(opening, "ingest_catalog", index.ingest_catalog)
     monkeypatch.setattr(opening, "open_store", index.open_store)
     return index

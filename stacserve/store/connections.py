@@ -73,8 +73,18 @@ def read_fact(connection: sqlite3.Connection, name: str) -> str | None:
     return row[0] if row else None
 
 
-def is_usable(path: str | Path) -> bool:
-    """Whether there is an index that can be served: ours, of this version, complete."""
+def check_source(connection: sqlite3.Connection, path: str | Path, source: str) -> None:
+    """Raise StartError if the index is that of another source."""
+    known = read_fact(connection, "source")
+    if known != source:
+        raise StartError(f"{path} is the index of {known}, not of {source}; name another file with --db.")
+
+
+def is_usable(path: str | Path, source: str) -> bool:
+    """Whether there is an index of a source that can be served: of this version, and complete.
+
+    Raises StartError if the file is the index of another source.
+    """
     if not Path(path).is_file():
         return False
     try:
@@ -82,7 +92,10 @@ def is_usable(path: str | Path) -> bool:
     except sqlite3.Error:
         return False
     try:
-        return is_current(connection) and read_fact(connection, "state") == "ready"
+        if not is_current(connection):
+            return False
+        check_source(connection, path, source)
+        return read_fact(connection, "state") == "ready"
     except sqlite3.DatabaseError:
         return False
     finally:

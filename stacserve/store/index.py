@@ -12,8 +12,7 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +23,10 @@ from stacserve.documents import ItemDocument
 from stacserve.errors import StartError
 from stacserve.paths import Container, asset_path, catalog_container, collection_container, item_path
 from stacserve.problems import Problem
-from stacserve.store.connections import check_sqlite, is_current, is_ours, read_fact
+from stacserve.store.connections import check_source, check_sqlite, is_current, is_ours, read_fact
 from stacserve.store.files import Files
 from stacserve.store.lease import hold_lease
-from stacserve.store.properties import ColumnWriter, create_property_indexes
+from stacserve.store.properties import BUILT_IN, ColumnWriter, create_property_indexes
 from stacserve.store.ranks import delete_boxes, rank_everything, rank_new
 from stacserve.store.tables import APPLICATION_ID, container_label, create_late_indexes, create_tables
 
@@ -64,6 +63,8 @@ def open_index(path: Path, source: str, *, wait_seconds: float = 0) -> Iterator[
     Raises StartError if the file is not ours or holds another source, IndexBusy if another process writes it.
     """
     check_sqlite()
+    if path.is_dir():
+        raise StartError(f"{path} is a folder; name a file for the index with --db.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lease(path, wait_seconds=wait_seconds):
         connection = sqlite3.connect(path, isolation_level=None, timeout=60, cached_statements=256)
@@ -85,9 +86,7 @@ def _prepare_file(connection: sqlite3.Connection, path: Path, source: str) -> No
         raise StartError(f"{path} is not an index of stacserve; it is left as it is, name another file with --db.")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB:d}")
     if is_current(connection):
-        known = read_fact(connection, "source")
-        if known != source:
-            raise StartError(f"{path} is the index of {known}, not of {source}; name another file with --db.")
+        check_source(connection, path, source)
         return
     connection.execute("BEGIN IMMEDIATE")
     _drop_everything(connection)
@@ -217,16 +216,19 @@ class Index:
 
     # items
 
-    def put_items(self, documents: Sequence[ItemDocument], parents: Mapping[int, ContainerRow]) -> None:
+    def put_items(
+        self, documents: Sequence[ItemDocument], parents: Mapping[int, ContainerRow], *, known: Sequence[int]
+    ) -> None:
         """Write items that were read; `parents` gives for each key the container that links it.
 
-        Of two files with the same identity the first by path is served, the other is a problem.
+        `known` are the keys that were read before. Of two files with the same identity the first by path is served,
+        the other is a problem.
         """
-        before = self.remove_items([document.key for document in documents])
-        self.remove_references([document.key for document in documents])
-        self.columns.add_missing(Counter(key for document in documents for key in document.values))
+        before = self.remove_items(known)
+        self.remove_references(known)
+        self.columns.add_missing(document.values for document in documents)
         homes = {document.key: _home_of(document, parents[document.key]) for document in documents}
-        if before - {(str(document.id), container_label(homes[document.key])) for document in documents}:
+        if before and before - {(str(one.id), container_label(homes[one.key])) for one in documents}:
             self.files.mark_shadowed_changed()
         changes = self.connection.total_changes
         self._insert_items(documents, homes, parents)
@@ -280,7 +282,8 @@ class Index:
             [(d.key, item_path(homes[d.key], str(d.id)).encode(), parents[d.key].path, d.head) for d in documents],
         )
         run("INSERT INTO geometries VALUES (?, ?)", [(d.key, d.wkb) for d in documents if d.wkb is not None])
-        leftovers = [(d.key, _leftovers(d, self.columns.columns)) for d in documents]
+        placed = self.columns.columns.keys() | BUILT_IN
+        leftovers = [(d.key, _leftovers(d, placed)) for d in documents]
         run("INSERT INTO leftovers VALUES (?, ?)", [row for row in leftovers if row[1]])
         self.put_references([(d.key, d.assets, d.cross_links) for d in documents])
 
@@ -289,7 +292,7 @@ class Index:
         rows = list(rows)
         self.connection.executemany(
             "INSERT OR REPLACE INTO assets VALUES (?, ?, ?)",
-            [(folder, key, f"\n{names}\n") for key, assets, _ in rows for folder, names in assets],
+            [(key, folder, f"\n{names}\n") for key, assets, _ in rows for folder, names in assets],
         )
         self.connection.executemany(
             "INSERT OR REPLACE INTO cross_links VALUES (?, ?, ?)",
@@ -303,6 +306,8 @@ class Index:
 
     def remove_items(self, keys: Sequence[int]) -> set[tuple[str, str]]:
         """Take items (those of the keys that are any) out of the search; return their (id, container label)."""
+        if not keys:
+            return set()
         text = orjson.dumps(list(keys)).decode()
         found = self.connection.execute(
             "SELECT key, id, container FROM items WHERE key IN (SELECT value FROM json_each(?))", (text,)
@@ -419,11 +424,11 @@ def _reach(ordered: int | None, start: int | None, end: int | None) -> int:
     return max(abs(ordered - start), abs(end - ordered)).bit_length()
 
 
-def _leftovers(document: ItemDocument, columns: Mapping[str, str]) -> str | None:
+def _leftovers(document: ItemDocument, placed: Set[str]) -> str | None:
     """Return the JSON of the properties that have no column: arrays, objects, scalars beyond the limit."""
-    missing = [key for key in document.values if key not in columns and key[0] != "t"]
-    if not missing:
+    if document.values.keys() <= placed:
         return document.rest.decode() or None
+    missing = [key for key in document.values if key not in placed and key[0] != "t"]
     members = orjson.loads(document.rest or b"{}")
     members.update({key[1:]: document.values[key] for key in missing})
     return orjson.dumps(members).decode()

@@ -32,18 +32,42 @@ class IndexBusy(StartError):
 
 @contextmanager
 def hold_lease(index: Path, *, wait_seconds: float) -> Iterator[None]:
-    """Hold the right to write an index; raise IndexBusy when another process holds it for longer than the wait."""
-    descriptor = os.open(index.with_name(index.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold the right to write an index; raise IndexBusy when another process holds it for longer than the wait.
+
+    The lock file's time of change tells when a holder last came to a good end.
+    """
+    path = _lock_file(index)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + wait_seconds
     try:
-        while True:
-            try:
-                _try_lock(descriptor)
-                break
-            except OSError:
-                if time.monotonic() >= deadline:
-                    raise IndexBusy(f"{index} is being written by another process.") from None
-                time.sleep(_SECONDS_BETWEEN_TRIES)
+        while not _is_locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise IndexBusy(f"{index} is being written by another process.")
+            time.sleep(_SECONDS_BETWEEN_TRIES)
         yield
+        os.utime(path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(index: Path) -> Path:
+    return index.with_name(index.name + ".lock")
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        _try_lock(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def wait_for_writer(index: Path) -> float:
+    """Wait until nobody writes an index; return when it was last written to a good end (seconds since 1970)."""
+    descriptor = os.open(_lock_file(index), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        while not _is_locked(descriptor):
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        return os.fstat(descriptor).st_mtime
     finally:
         os.close(descriptor)

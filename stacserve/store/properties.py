@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import enum
 import sqlite3
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 COLUMNS_MAX = 100
 INDEXES_MAX = 16
+# Values that stand in columns of `items` anyway.
+BUILT_IN = frozenset(["sdatetime", "tdatetime"])
 
 
 class Kind(enum.StrEnum):
@@ -58,13 +61,18 @@ class ColumnWriter:
         rows = connection.execute("SELECT kind || name, column FROM property_columns ORDER BY rowid")
         self.columns: dict[str, str] = dict(rows.fetchall())
 
-    def add_missing(self, counts: Mapping[str, int]) -> None:
+    def add_missing(self, items: Iterable[Mapping[str, object]]) -> None:
         """Give columns to the commonest of the keys that have none, as long as there is room.
 
         A column is added when its property is first met, so no earlier item can have a value for it.
         """
-        new = sorted((key for key in counts if key not in self.columns), key=lambda key: (-counts[key], key))
-        for key in new[: max(0, COLUMNS_MAX - len(self.columns))]:
+        items = list(items)
+        unknown = set[str]().union(*items) - self.columns.keys() - BUILT_IN
+        if not unknown or len(self.columns) >= COLUMNS_MAX:
+            return
+        counts = Counter(key for item in items for key in item if key in unknown)
+        new = sorted(unknown, key=lambda key: (-counts[key], key))
+        for key in new[: COLUMNS_MAX - len(self.columns)]:
             column = f"p{len(self.columns) + 1}_{Kind(key[0]).name.lower()}"
             self.connection.execute(f"ALTER TABLE items ADD COLUMN {column}")
             self.connection.execute("INSERT INTO property_columns VALUES (?, ?, ?)", (key[1:], key[0], column))

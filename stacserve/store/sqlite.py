@@ -189,7 +189,8 @@ def _search_collections(snapshot: Snapshot, limit: int, token: str | None) -> Pa
 
 def _read_item(snapshot: Snapshot, container: Container, item_id: str) -> Document:
     row = snapshot.connection.execute(
-        "SELECT documents.path, documents.parent, documents.head FROM items JOIN documents USING (key) WHERE id = ? AND container = ?",
+        "SELECT documents.path, documents.parent, documents.head FROM items JOIN documents USING (key)"
+        " WHERE items.id = ? AND items.container = ?",
         (item_id, container_label(container)),
     ).fetchone()
     if row is not None:
@@ -237,15 +238,11 @@ def _find_asset(snapshot: Snapshot, path: str, allow: Sequence[str]) -> AssetFil
         raise missing
     root = read_fact(snapshot.connection, "root") or ""
     try:
-        file = _folder(root, tuple(allow)).locate(path)
+        # made anew each time: a folder may have become a link out of the catalog since
+        file = Folder(root, allow).locate(path)
     except Unreadable:
         raise NotFound(f"The file {path!r} is named as an asset, but it is not there.") from None
     return AssetFile(Path(file), _media_type(snapshot, named[0], path))
-
-
-@functools.lru_cache(maxsize=8)
-def _folder(root: str, allow: tuple[str, ...]) -> Folder:
-    return Folder(root, allow)
 
 
 def _media_type(snapshot: Snapshot, key: int, path: str) -> str | None:

@@ -80,6 +80,10 @@ containers = Table(
     Column("head", BLOB, nullable=False),
 )
 
+Index("containers_identity", containers.c.kind, containers.c.id)
+Index("containers_address", containers.c.address)
+Index("containers_parent", containers.c.parent, containers.c.position)
+
 # `container` is "0/" and a collection's id, or "1/" and a catalog's address; times are microseconds since 1970.
 # `ordered` is what the default order sorts by; [start, end] is what searches by time match; `reach` is 0 for
 # instants, else a power of two (its exponent) above how far start and end lie from `ordered`; `boxes` is the
@@ -129,13 +133,12 @@ property_columns = Table(
 assets = Table(
     "assets",
     metadata,
-    Column("folder", Text, nullable=False),
     Column("key", Integer, nullable=False),
+    Column("folder", Text, nullable=False),
     Column("names", Text, nullable=False),
-    PrimaryKeyConstraint("folder", "key"),
+    PrimaryKeyConstraint("key", "folder"),
     sqlite_with_rowid=False,
 )
-Index("assets_of", assets.c.key)
 
 # Links in documents to other documents: `href` is what the document says now, `target` the file.
 cross_links = Table(
@@ -177,8 +180,18 @@ items_container = Index("items_container", items.c.container, items.c.rank)
 items_parent = Index("items_parent", items.c.parent, items.c.rank)
 items_reach = Index("items_reach", items.c.reach, items.c.start, items.c.end, sqlite_where=text("reach > 0"))
 items_bare = Index("items_bare", items.c.rank, sqlite_where=text("boxes = 0"))
+assets_folder = Index("assets_folder", assets.c.folder)
 items_split = Index("items_split", items.c.rank, sqlite_where=text("boxes = 2"))
-LATE_INDEXES = (items_order, items_rank, items_container, items_parent, items_reach, items_bare, items_split)
+LATE_INDEXES = (
+    items_order,
+    items_rank,
+    items_container,
+    items_parent,
+    items_reach,
+    items_bare,
+    items_split,
+    assets_folder,
+)
 
 
 class _Compiler(SQLiteCompiler):
