@@ -126,7 +126,7 @@ def _write_backslash(found: re.Match[str]) -> str:
 
 def _write_geometry(source: dict[str, Any]) -> str:
     """Write GeoJSON as well-known text; of each position the first three numbers."""
-    kind = source["type"].upper()
+    kind: str = source["type"].upper()
     if "geometries" in source:
         return f"{kind}({', '.join(map(_write_geometry, source['geometries']))})"
     if kind == "POINT":

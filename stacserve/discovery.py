@@ -27,23 +27,25 @@ class Discovery:
         self.source = source
         self.on_document = on_document
         self.known = {row.key: row for row in index.read_containers()}
+        self.collections_before = _served_collections(self.known.values())
         self.seen: set[int] = set()
         self.removed = 0
-        self.unchanged = 0
 
     def walk(self) -> None:
         """Read what is new or changed among the containers, from the root down, then whatever else waits."""
+        files = self.index.files
+        files.mark_changed(key for key, path in files.read_missing_links() if self.source.folder.stamp(path))
         root = self._root_file()
         self._walk_from([(root, None, 0)])
+        if root.key in self.known:
+            self.removed += self.index.remove_documents([key for key in files.read_roots() if key != root.key])
         # documents that turned out to be containers, or that another container links as well
-        while waiting := [file for file in self.index.files.read_new_containers() if file.key not in self.seen]:
-            self._walk_from([(file, file.parent, len(self.seen)) for file in waiting])
+        while waiting := [file for file in files.read_new_containers() if file.key not in self.seen]:
+            self._walk_from([(file, file.parent, self._position(file)) for file in waiting])
 
     def _root_file(self) -> FileRow:
+        self.index.files.add_root(self.source.root)
         file = self.index.files.read(self.source.root)
-        if file is None:
-            self.index.files.add(None, [self.source.root], is_container=True)
-            file = self.index.files.read(self.source.root)
         if file is None:
             raise LookupError(self.source.root)
         return file
@@ -56,19 +58,20 @@ class Discovery:
                 continue
             self.seen.add(file.key)
             children = self._visit(file, parent, position)
-            queue.extend((child, file.key, number) for number, child in enumerate(children))
+            queue.extend((child, file.key, number) for child, number in children)
 
-    def _visit(self, file: FileRow, parent: int | None, position: int) -> list[FileRow]:
-        """Read one container unless it is unchanged; return the containers that it links, in order."""
+    def _visit(self, file: FileRow, parent: int | None, position: int) -> list[tuple[FileRow, int]]:
+        """Read one container unless it is unchanged; return the containers that it links, and their positions."""
         row = self.known.get(file.key)
-        stamp = self.source.folder.stamp(file.path)
-        if row is not None and stamp is not None and file.is_unchanged(stamp):
-            self.unchanged += 1
-            self._move(row, parent, position)
+        if file.is_unchanged(self.source.folder.stamp(file.path)):
+            if row is not None:
+                self._move(row, parent, position)
             return self._remembered_children(file.key)
         self.on_document()
         document = read_container(self.source.folder, file.path)
         if document.type == "Item":
+            self.removed += self.index.remove_container(file.key)
+            self.known.pop(file.key, None)
             self.index.files.set_outcome(file.key, "new", None, is_container=False)
             return []
         if not document.type:
@@ -108,30 +111,41 @@ class Discovery:
         self.index.put_references([(file.key, document.assets, document.cross_links)])
         self.index.put_problems(file.key, document.problems)
 
-    def _remembered_children(self, key: int) -> list[FileRow]:
+    def _remembered_children(self, key: int) -> list[tuple[FileRow, int]]:
         files = [file for file in self.index.files.read_children(key) if file.is_container]
-        return sorted(files, key=lambda file: self.known[file.key].position if file.key in self.known else file.key)
+        return [
+            # one that could never be read stands where it was when the parent was read first
+            (file, self.known[file.key].position if file.key in self.known else number)
+            for number, file in enumerate(files)
+        ]
 
-    def _sync_children(self, file: FileRow, document: ContainerDocument) -> list[FileRow]:
+    def _position(self, file: FileRow) -> int:
+        siblings = [] if file.parent is None else self._remembered_children(file.parent)
+        return next((number for sibling, number in siblings if sibling.key == file.key), 0)
+
+    def _sync_children(self, file: FileRow, document: ContainerDocument) -> list[tuple[FileRow, int]]:
         """Add what is linked for the first time, remove what is linked no longer."""
         remembered = {child.path: child for child in self.index.files.read_children(file.key)}
         linked = {*document.children, *document.items, *document.missing}
         for paths, is_container in ((document.children, True), (document.items, False)):
             new = [path for path in paths if path not in remembered]
             self.index.files.add(file.key, new, is_container=is_container)
+        self.index.files.set_extra_links(file.key, [])
         gone = [child.key for path, child in remembered.items() if path not in linked]
         self.removed += self.index.remove_documents(gone)
         for key in gone:
             self.known.pop(key, None)
         files = {child.path: child for child in self.index.files.read_children(file.key)}
-        self._note_foreign(file, [path for path in linked if path not in files])
+        foreign = [path for path in linked if path not in files]
+        self.index.files.set_extra_links(file.key, [*foreign, *document.missing])
+        if foreign:
+            self._complain_of_loops(file, foreign)
         order = {path: number for number, path in enumerate(document.children)}
         children = [child for child in files.values() if child.is_container]
-        return sorted(children, key=lambda child: order.get(child.path, len(order)))
+        children.sort(key=lambda child: order.get(child.path, len(order)))
+        return [(child, number) for number, child in enumerate(children)]
 
-    def _note_foreign(self, file: FileRow, paths: list[str]) -> None:
-        """Remember links to documents that another container links too; complain of those that lead upwards."""
-        self.index.files.set_extra_links(file.key, paths)
+    def _complain_of_loops(self, file: FileRow, paths: list[str]) -> None:
         above = {file.path}
         row = self.known.get(file.key)
         while row is not None and row.parent is not None:
@@ -151,11 +165,14 @@ class Discovery:
         self.index.put_containers(changed)
         moved = [row.key for row in changed if _home(row) != _home(rows[row.key])]
         self.index.files.mark_children_changed(moved)
-        before = {row.id for row in rows.values() if row.kind == "collections" and row.path and row.served}
-        after = {row.id for row in placed.values() if row.kind == "collections" and row.served}
-        if before != after:
-            self.index.mark_collections_changed(before - after)
+        after = _served_collections(placed.values())
+        if self.collections_before != after:
+            self.index.mark_collections_changed(self.collections_before - after)
         self.index.put_shadowed(_shadowed(placed, paths))
+
+
+def _served_collections(rows: Iterable[ContainerRow]) -> set[str]:
+    return {row.id for row in rows if row.kind == "collections" and row.path and row.served}
 
 
 def _home(row: ContainerRow) -> tuple[str | None, str | None, bytes | None]:

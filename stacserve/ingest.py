@@ -135,7 +135,11 @@ class _Ingest:
                 self._check_root(discovery)
                 self._compare_items()
             first = False
-            if not self._read_waiting():
+            found_containers = False
+            # an item that goes may leave its id to one that was read before
+            while self.index.files.count_waiting():
+                found_containers |= self._read_waiting()
+            if not found_containers:
                 break
         if self.index.changed:
             resolve_cross_links(self.index.connection)
@@ -219,7 +223,7 @@ class _Ingest:
         known = [one.key for one in good if files[one.key].state == "changed"]
         parents = {key: containers[_parent(file)] for key, file in files.items()}
         self.index.put_items(good, parents, known=known)
-        self.index.files.turn_into_containers(containers_found)
+        self.index.turn_into_containers(containers_found)
         self.documents += len(documents)
         self.items += len(good)
         self._tell()

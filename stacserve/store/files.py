@@ -29,9 +29,10 @@ class FileRow(NamedTuple):
     size: int | None
     inode: int | None
 
-    def is_unchanged(self, stamp: Stamp) -> bool:
-        """Whether the file is as it was when it was read."""
-        return (self.mtime_ns, self.size, self.inode) == stamp and self.state not in ("new", "changed")
+    def is_unchanged(self, stamp: Stamp | None) -> bool:
+        """Whether the file is as it was when it was read; without a stamp, whether it was not there then either."""
+        known = (self.mtime_ns, self.size, self.inode)
+        return known == (stamp or (None, None, None)) and self.state not in ("new", "changed")
 
 
 class Files:
@@ -67,6 +68,17 @@ class Files:
         """Return containers that were never read."""
         return list(self._rows(_SELECT + "state = 'new' AND is_container = 1 ORDER BY key"))
 
+    def read_roots(self) -> list[int]:
+        """Return the keys of documents that no container links: the root, and one that was the root before."""
+        return [key for (key,) in self.connection.execute("SELECT key FROM files WHERE parent IS NULL")]
+
+    def read_missing_links(self) -> list[tuple[int, str]]:
+        """Return containers with paths that they link, but that were not there when they were read."""
+        return self.connection.execute(
+            "SELECT extra_links.parent, path FROM extra_links LEFT JOIN files USING (path)"
+            " WHERE files.size IS NULL OR files.parent = extra_links.parent"
+        ).fetchall()
+
     def count_waiting(self) -> int:
         """Return how many documents are to be read, containers left out."""
         sql = f"SELECT count(*) FROM files WHERE {_WAITING} AND is_container = 0"  # noqa: S608 (constants)
@@ -83,6 +95,11 @@ class Files:
             [(path, parent, int(is_container)) for path in paths],
         )
 
+    def add_root(self, path: str) -> None:
+        """Remember the root document, which another one may have linked before."""
+        self.add(None, [path], is_container=True)
+        self.connection.execute("UPDATE files SET parent = NULL WHERE path = ? AND parent IS NOT NULL", (path,))
+
     def set_outcome(self, key: int, state: str, stamp: Stamp | None, *, is_container: bool) -> None:
         """Note what became of a document."""
         self.connection.execute(
@@ -98,8 +115,12 @@ class Files:
         )
 
     def turn_into_containers(self, keys: Sequence[int]) -> None:
-        """Note that documents behind item links are catalogs or collections."""
-        self.connection.executemany("UPDATE files SET is_container = 1 WHERE key = ?", [(key,) for key in keys])
+        """Note that documents behind item links are catalogs or collections; what links them is read again."""
+        rows = [(key,) for key in keys]
+        self.connection.executemany("UPDATE files SET is_container = 1 WHERE key = ?", rows)
+        self.connection.executemany(
+            "UPDATE files SET state = 'changed' WHERE key = (SELECT parent FROM files WHERE key = ?)", rows
+        )
 
     def mark_changed(self, keys: Iterable[int]) -> None:
         """Have documents read again."""
@@ -143,7 +164,10 @@ class Files:
                 self.connection.execute("DELETE FROM extra_links WHERE parent = ? AND path = ?", (parent, path))
 
     def set_extra_links(self, parent: int, paths: Iterable[str]) -> None:
-        """Note which documents a container links that stand below another one, instead of those noted before."""
+        """Note which documents a container links that stand below another one or are not there.
+
+        They take the place of those noted before.
+        """
         self.connection.execute("DELETE FROM extra_links WHERE parent = ?", (parent,))
         self.connection.executemany(
             "INSERT OR IGNORE INTO extra_links VALUES (?, ?)", [(path, parent) for path in paths]

@@ -32,8 +32,10 @@ from stacserve.store.tables import APPLICATION_ID, container_label, create_late_
 
 logger = logging.getLogger(__name__)
 
-_CACHE_KIB = 65_536
-_SECONDS_BETWEEN_COMMITS = 1.0
+_CACHE_KIB = 49_152
+# Most documents are some kilobytes: fewer overflow pages than with SQLite's own 4096.
+_PAGE_BYTES = 8_192
+_SECONDS_BETWEEN_COMMITS = 3.0
 
 
 class ContainerRow(NamedTuple):
@@ -88,6 +90,7 @@ def _prepare_file(connection: sqlite3.Connection, path: Path, source: str) -> No
     if is_current(connection):
         check_source(connection, path, source)
         return
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES:d}")
     connection.execute("BEGIN IMMEDIATE")
     _drop_everything(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
@@ -182,13 +185,30 @@ class Index:
         for key in doomed:
             children = self.connection.execute("SELECT key FROM files WHERE parent = ?", (key,))
             doomed.extend(child for (child,) in children)
-        removed = self.remove_items(doomed)
+        removed = self._forget(doomed)
+        self.files.remove(doomed)
+        return removed
+
+    def remove_container(self, key: int) -> int:
+        """Forget that a document was a container, and all below it; return the number of items that go."""
+        removed = self.remove_documents([child.key for child in self.files.read_children(key)])
+        self.files.set_extra_links(key, [])
+        return removed + self._forget([key])
+
+    def turn_into_containers(self, keys: Sequence[int]) -> None:
+        """Note that documents behind item links, perhaps items before, are catalogs or collections."""
+        if keys:
+            self._forget(keys)
+            self.files.turn_into_containers(keys)
+
+    def _forget(self, keys: Sequence[int]) -> int:
+        """Remove what documents became; return how many of them were items."""
+        removed = self.remove_items(keys)
         if removed:
             self.files.mark_shadowed_changed()
-        self.remove_references(doomed)
+        self.remove_references(keys)
         for statement in ("DELETE FROM containers WHERE key = ?", "DELETE FROM problems WHERE key = ?"):
-            self.connection.executemany(statement, [(key,) for key in doomed])
-        self.files.remove(doomed)
+            self.connection.executemany(statement, [(key,) for key in keys])
         return len(removed)
 
     # containers

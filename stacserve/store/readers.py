@@ -1,12 +1,17 @@
-"""Reading from threads: a few connections, one job for each request, each in one read transaction.
+"""Reading: a few connections, one job for each request, each in one read transaction.
 
-A job is a plain function of a `Snapshot`. It runs in a thread with a connection of its own, so that a request
-costs one hop; it is stopped when it takes too long or when nobody waits for it any more.
+A job is a plain function of a `Snapshot`. One that is likely to be quick runs at once, for some milliseconds at
+most: handing it to a thread would take as long as the job. All others, and those that turn out not to be quick, run
+in a thread with a connection of their own. There they go one after the other, since several at a time would only
+fight for Python's lock; a job that takes longer lets the next one in. A job is stopped when it takes too long, or when
+nobody waits for it any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -26,8 +31,10 @@ from stacserve.store.snapshot import Snapshot
 Result = TypeVar("Result")
 Job = Callable[[Snapshot], Result]
 
-READERS = 4
-_STEPS_BETWEEN_CHECKS = 20_000
+READERS = 8
+QUICK_SECONDS = 0.005
+TURN_SECONDS = 0.1
+_STEPS_BETWEEN_CHECKS = 2_000
 
 
 class Reader:
@@ -62,6 +69,7 @@ class Readers:
         self._idle: queue.SimpleQueue[Reader] = queue.SimpleQueue()
         self._all: list[Reader] = []
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="stacserve-reader")
         # for the version alone, used from the event loop: PRAGMA data_version takes a microsecond
         self._watcher = open_reader(path)
@@ -76,14 +84,28 @@ class Readers:
             self._data_version = data_version
         return self._version
 
-    async def run(self, job: Job[Result]) -> Result:
-        """Run a job in a thread; interrupts it if this task is cancelled."""
-        running = _Running(self.query_timeout)
+    async def run(self, job: Job[Result], *, quick: bool = False) -> Result:
+        """Run a job; interrupts it if this task is cancelled. `quick`: try it here and now first."""
+        if quick:
+            with contextlib.suppress(_Stopped):
+                return self._run(job, _Running(QUICK_SECONDS))
+        running = _Running(self.query_timeout, self._turn)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, job, running)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._run_in_turn, job, running)
         except asyncio.CancelledError:
             running.stop()
             raise
+        except _Stopped as error:
+            seconds = f"{self.query_timeout:g} s"
+            reason = f"The query took longer than {seconds}; narrow it with bbox, datetime or collections."
+            raise QueryTimeout(reason) from error
+
+    def _run_in_turn(self, job: Job[Result], running: _Running) -> Result:
+        running.begin()
+        try:
+            return self._run(job, running)
+        finally:
+            running.end_turn()
 
     def _run(self, job: Job[Result], running: _Running) -> Result:
         reader = self._take()
@@ -95,10 +117,7 @@ class Readers:
         except sqlite3.OperationalError as error:
             if not running.stopped:
                 raise
-            seconds = f"{self.query_timeout:g} s"
-            raise QueryTimeout(
-                f"The query took longer than {seconds}; narrow it with bbox, datetime or collections."
-            ) from error
+            raise _Stopped from error
         finally:
             connection.set_progress_handler(None, 0)
             if connection.in_transaction:
@@ -122,18 +141,45 @@ class Readers:
         self._watcher.close()
 
 
-class _Running:
-    """Whether a job should go on: until its time is over or its request is gone."""
+class _Stopped(Exception):
+    """A job was stopped before its end."""
 
-    def __init__(self, seconds: float) -> None:
+
+class _Running:
+    """Whether a job should go on: until its time is over or its request is gone. Holds a turn for a while."""
+
+    def __init__(self, seconds: float, turn: threading.Lock | None = None) -> None:
+        self._seconds = seconds
+        self._turn = turn
+        self._has_turn = False
+        self._turn_end = math.inf
         self._deadline = time.monotonic() + seconds
         self.stopped = False
 
+    def begin(self) -> None:
+        """Wait for the turn; the time of the job begins then."""
+        if self._turn is not None:
+            self._turn.acquire()
+            self._has_turn = True
+        now = time.monotonic()
+        self._turn_end, self._deadline = now + TURN_SECONDS, now + self._seconds
+
     def should_stop(self) -> bool:
-        self.stopped = self.stopped or time.monotonic() > self._deadline
+        """Tell SQLite whether to stop; called every few thousand steps."""
+        now = time.monotonic()
+        if now > self._turn_end:
+            self.end_turn()
+        self.stopped = self.stopped or now > self._deadline
         return self.stopped
 
+    def end_turn(self) -> None:
+        """Let the next job begin."""
+        if self._has_turn and self._turn is not None:
+            self._has_turn = False
+            self._turn.release()
+
     def stop(self) -> None:
+        """Stop the job as soon as SQLite asks."""
         self.stopped = True
 
 

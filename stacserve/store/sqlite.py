@@ -25,6 +25,8 @@ from stacserve.store.tables import container_label
 from stacserve.store.tokens import read_name_token, read_problem_token, write_name_token, write_problem_token
 
 _REMEMBERED = 5_000
+# Longer pages take their time whatever was asked.
+QUICK_LIMIT = 250
 _NODE = "SELECT key, kind, id, title, path, parent_path, head FROM containers WHERE "
 
 
@@ -46,19 +48,19 @@ class SqliteStore:
 
     async def get_status(self) -> Status:
         """Return state and counts."""
-        return await self._readers.run(_read_status)
+        return await self._readers.run(_read_status, quick=True)
 
     async def get_root(self) -> Node:
         """Return the root document, or a synthetic catalog around a root collection."""
-        return await self._readers.run(_read_root)
+        return await self._readers.run(_read_root, quick=True)
 
     async def get_catalog(self, address: str) -> Node:
         """Return the catalog of an address."""
-        return await self._readers.run(functools.partial(_read_catalog, address=address))
+        return await self._readers.run(functools.partial(_read_catalog, address=address), quick=True)
 
     async def get_collection(self, collection_id: str) -> Node:
         """Return a collection."""
-        return await self._readers.run(functools.partial(_read_collection, collection_id=collection_id))
+        return await self._readers.run(functools.partial(_read_collection, collection_id=collection_id), quick=True)
 
     async def search_collections(self, limit: int, token: str | None) -> Page:
         """Return collections in the order of their ids."""
@@ -66,12 +68,12 @@ class SqliteStore:
 
     async def get_item(self, container: Container, item_id: str) -> Document:
         """Return one item."""
-        return await self._readers.run(functools.partial(_read_item, container=container, item_id=item_id))
+        return await self._readers.run(functools.partial(_read_item, container=container, item_id=item_id), quick=True)
 
     async def search_items(self, search: ItemSearch) -> Page:
         """Return a page of items."""
         job = functools.partial(search_items, search=search, rules=self._rules, memory=self._memory)
-        return await self._readers.run(job)
+        return await self._readers.run(job, quick=search.limit <= QUICK_LIMIT)
 
     async def get_queryables(self, collection_id: str | None) -> dict[str, Any]:
         """Return the JSON schemas of the properties that items have."""
@@ -84,7 +86,7 @@ class SqliteStore:
 
     async def find_asset(self, path: str) -> AssetFile:
         """Return the file that documents name by this path."""
-        return await self._readers.run(functools.partial(_find_asset, path=path, allow=self._allow))
+        return await self._readers.run(functools.partial(_find_asset, path=path, allow=self._allow), quick=True)
 
     async def close(self) -> None:
         """End the reading threads."""
