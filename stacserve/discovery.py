@@ -41,7 +41,7 @@ class Discovery:
             self.removed += self.index.remove_documents([key for key in files.read_roots() if key != root.key])
         # documents that turned out to be containers, or that another container links as well
         while waiting := [file for file in files.read_new_containers() if file.key not in self.seen]:
-            self._walk_from([(file, file.parent, self._position(file)) for file in waiting])
+            self._read_again({file.parent for file in waiting})
 
     def _root_file(self) -> FileRow:
         self.index.files.add_root(self.source.root)
@@ -50,11 +50,19 @@ class Discovery:
             raise LookupError(self.source.root)
         return file
 
+    def _read_again(self, keys: set[int | None]) -> None:
+        """Walk from containers that have got other children: only they can tell the order of these."""
+        rows = [self.known[key] for key in keys if key is not None]
+        self.seen -= keys
+        self.index.files.mark_changed(row.key for row in rows)
+        paths = [self.index.files.read_path(row.key) for row in rows]
+
     def _walk_from(self, starts: Iterable[tuple[FileRow, int | None, int]]) -> None:
         queue = deque(starts)
         while queue:
             file, parent, position = queue.popleft()
             if file.key in self.seen:
+                self._move(file.key, parent, position)
                 continue
             self.seen.add(file.key)
             children = self._visit(file, parent, position)

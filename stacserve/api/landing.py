@@ -100,4 +100,5 @@ async def _openapi(store: Store, base: str, settings: Settings) -> Finished:
 
 
 async def _openapi_page(store: Store, base: str, settings: Settings) -> Finished:
-    return Finished(api_page(openapi_document(settings, base)).encode(), HTML)
+    page = api_page(openapi_document(settings, base), conformance_classes(store))
+    return Finished(page.encode(), HTML)

@@ -84,8 +84,11 @@ def _fills_box(shapes: numpy.typing.NDArray[numpy.object_], types: Ints, bounds:
     quads = numpy.flatnonzero((types == 3) & (shapely.get_num_coordinates(shapes) == 5))
     corners = shapely.get_coordinates(shapes[quads]).reshape(-1, 5, 2)
     low, high = bounds[quads][:, None, :2], bounds[quads][:, None, 2:]
-    on_corner = ((corners == low) | (corners == high)).all(axis=(1, 2))
-    return numpy.concatenate([points, quads[on_corner]])
+    at_high = corners == high
+    on_corner = ((corners == low) | at_high).all(axis=(1, 2))
+    # a triangle with a vertex written twice lies on three corners only
+    each_once = numpy.sort(at_high[:, :4] @ [1, 2]) == [0, 1, 2, 3]
+    return numpy.concatenate([points, quads[on_corner & each_once.all(axis=1)]])
 
 
 def _bounds_by_side(

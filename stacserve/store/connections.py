@@ -14,6 +14,7 @@ import shapely
 
 from stacserve.errors import StartError
 from stacserve.store.tables import APPLICATION_ID, SCHEMA_VERSION
+from stacserve.temporal import parse_instant
 
 MMAP_BYTES = 2**40
 _CACHE_KIB = 16_384
@@ -43,6 +44,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB:d}")
     connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES:d}")
     connection.create_function("s_intersects", 2, s_intersects, deterministic=True)
+    connection.create_function("instant", 1, read_instant, deterministic=True)
     return connection
 
 
@@ -109,6 +111,14 @@ def s_intersects(left: bytes | None, right: bytes | None) -> int | None:
     if len(right) < len(left):
         left, right = right, left
     return int(shapely.intersects(_prepared(right), shapely.from_wkb(left)))
+
+
+def read_instant(text: str | None) -> int | None:
+    """Return the microseconds of an RFC 3339 instant, for SQL; NULL for any other text."""
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError:
+        return None
 
 
 @functools.lru_cache(maxsize=64)

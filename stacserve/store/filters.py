@@ -42,6 +42,8 @@ FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _DAY_ENDS = {"<": 0, ">=": 0, "<=": 1, ">": 1}
 
 _JSON_TYPES = {Kind.NUMBER: ("integer", "real"), Kind.TEXT: ("text",), Kind.BOOL: ("true", "false")}
+# SQLite's limit for the length of a pattern.
+_GLOB_BYTES_MAX = 50_000
 _BUILT_IN = ("id", "collection", "datetime", "geometry")
 
 # Constants go in as parameters: SQLite refuses a forced index when it sees that nothing can match.
@@ -135,12 +137,16 @@ class _Outliner:
         return Slot(kind, len(self.values) - len(values))
 
     def _may_be_time(self, node: Property) -> bool:
-        return node.name == "datetime" or self.properties.column(node.name, Kind.TIME) is not None
+        is_time = node.name == "datetime" or self.properties.column(node.name, Kind.TIME) is not None
+        return is_time or self.properties.is_full
 
     def _pattern(self, pattern: Any) -> Slot:
         if not isinstance(pattern, str):
             raise InvalidFilter("LIKE needs a text as its pattern, such as name LIKE 'S2%'")
-        return self._slot("pattern", glob_from_like(pattern))
+        glob = glob_from_like(pattern)
+        if len(glob.encode("utf-8", "surrogatepass")) > _GLOB_BYTES_MAX:
+            raise InvalidFilter(f"the pattern of LIKE is too long ({len(pattern)} characters); 10000 are always taken")
+        return self._slot("pattern", glob)
 
     def _lists(self, operand: Any, members: Any) -> list[Slot]:
         """Return one list for each kind of the members of IN; "only" where all are written as one kind."""
@@ -276,6 +282,7 @@ class _Compiler:
         if self.has_overflow.get(name):
             for kind, types in _JSON_TYPES.items():
                 found.setdefault(kind, _leftover(name, types))
+            found.setdefault(Kind.TIME, sa.func.instant(_leftover(name, _JSON_TYPES[Kind.TEXT])))
         return found
 
     def geometry(self, node: Any) -> Sql:

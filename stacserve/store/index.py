@@ -455,5 +455,5 @@ def _leftovers(document: ItemDocument, placed: Set[str]) -> str | None:
 
 
 def _duplicate(path: str, winner: str, item_id: str) -> Problem:
-    reason = f"the id {item_id!r} is that of {winner} as well, which is served instead"
+    reason = f"the id {item_id!r} is that of {winner} as well; of such files the first by path is served"
     return Problem(path, "/id", reason, "give every item of a collection an id of its own", "error")
