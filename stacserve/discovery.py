@@ -39,9 +39,8 @@ class Discovery:
         self._walk_from([(root, None, 0)])
         if root.key in self.known:
             self.removed += self.index.remove_documents([key for key in files.read_roots() if key != root.key])
-        # documents that turned out to be containers, or that another container links as well
-        while waiting := [file for file in files.read_new_containers() if file.key not in self.seen]:
-            self._read_again({file.parent for file in waiting})
+        while files.heirs:
+            self._read_again(files.take_heirs())
 
     def _root_file(self) -> FileRow:
         self.index.files.add_root(self.source.root)
@@ -50,19 +49,19 @@ class Discovery:
             raise LookupError(self.source.root)
         return file
 
-    def _read_again(self, keys: set[int | None]) -> None:
-        """Walk from containers that have got other children: only they can tell the order of these."""
-        rows = [self.known[key] for key in keys if key is not None]
-        self.seen -= keys
-        self.index.files.mark_changed(row.key for row in rows)
-        paths = [self.index.files.read_path(row.key) for row in rows]
+    def _read_again(self, keys: list[int]) -> None:
+        """Walk once more from containers that have other children than they had when they were read."""
+        self.seen.difference_update(keys)
+        self.index.files.mark_changed(keys)
+        for file in self.index.files.read_keys(keys):
+            self._walk_from([(file, file.parent, self._position(file))])
 
     def _walk_from(self, starts: Iterable[tuple[FileRow, int | None, int]]) -> None:
         queue = deque(starts)
         while queue:
             file, parent, position = queue.popleft()
             if file.key in self.seen:
-                self._move(file.key, parent, position)
+                self._move(self.known.get(file.key), parent, position)
                 continue
             self.seen.add(file.key)
             children = self._visit(file, parent, position)
@@ -72,8 +71,7 @@ class Discovery:
         """Read one container unless it is unchanged; return the containers that it links, and their positions."""
         row = self.known.get(file.key)
         if file.is_unchanged(self.source.folder.stamp(file.path)):
-            if row is not None:
-                self._move(row, parent, position)
+            self._move(row, parent, position)
             return self._remembered_children(file.key)
         self.on_document()
         document = read_container(self.source.folder, file.path)
@@ -83,14 +81,18 @@ class Discovery:
             self.index.files.set_outcome(file.key, "new", None, is_container=False)
             return []
         if not document.type:
+            self._move(row, parent, position)
             self.index.files.set_outcome(file.key, "problem", document.stamp, is_container=True)
             self.index.put_problems(file.key, document.problems)
             return self._remembered_children(file.key)
+        if row is None and file.state == "problem" and parent is not None:
+            # its place among the others was not known as long as it could not be read
+            self.index.files.heirs.add(parent)
         self._put(file, document, parent, position)
         return self._sync_children(file, document)
 
-    def _move(self, row: ContainerRow, parent: int | None, position: int) -> None:
-        if (row.parent, row.position) != (parent, position):
+    def _move(self, row: ContainerRow | None, parent: int | None, position: int) -> None:
+        if row is not None and (row.parent, row.position) != (parent, position):
             self.known[row.key] = row._replace(parent=parent, position=position)
             self.index.put_containers([self.known[row.key]])
 
@@ -122,7 +124,6 @@ class Discovery:
     def _remembered_children(self, key: int) -> list[tuple[FileRow, int]]:
         files = [file for file in self.index.files.read_children(key) if file.is_container]
         return [
-            # one that could never be read stands where it was when the parent was read first
             (file, self.known[file.key].position if file.key in self.known else number)
             for number, file in enumerate(files)
         ]
@@ -135,20 +136,21 @@ class Discovery:
         """Add what is linked for the first time, remove what is linked no longer."""
         remembered = {child.path: child for child in self.index.files.read_children(file.key)}
         linked = {*document.children, *document.items, *document.missing}
-        for paths, is_container in ((document.children, True), (document.items, False)):
-            new = [path for path in paths if path not in remembered]
-            self.index.files.add(file.key, new, is_container=is_container)
+        # first what goes, so that a document from below it can move here
         self.index.files.set_extra_links(file.key, [])
         gone = [child.key for path, child in remembered.items() if path not in linked]
         self.removed += self.index.remove_documents(gone)
         for key in gone:
             self.known.pop(key, None)
+        for paths, is_container in ((document.children, True), (document.items, False)):
+            new = [path for path in paths if path not in remembered]
+            self.index.files.add(file.key, new, is_container=is_container)
         files = {child.path: child for child in self.index.files.read_children(file.key)}
         foreign = [path for path in linked if path not in files]
         self.index.files.set_extra_links(file.key, [*foreign, *document.missing])
         if foreign:
             self._complain_of_loops(file, foreign)
-        order = {path: number for number, path in enumerate(document.children)}
+        order = {path: number for number, path in enumerate([*document.children, *document.items])}
         children = [child for child in files.values() if child.is_container]
         children.sort(key=lambda child: order.get(child.path, len(order)))
         return [(child, number) for number, child in enumerate(children)]
@@ -158,7 +160,7 @@ class Discovery:
         row = self.known.get(file.key)
         while row is not None and row.parent is not None:
             row = self.known.get(row.parent)
-            above |= {self.index.files.read_path(row.key)} if row else set()
+            above |= {path for _, path, *_ in self.index.files.read_keys([row.key])} if row else set()
         loops = [path for path in paths if path in above]
         if loops:
             reason = f"a link leads back to {loops[0]}, which is above this document"
@@ -167,7 +169,7 @@ class Discovery:
     def place_containers(self) -> None:
         """Give each container its address, nearest collection and API path; have items of moved ones read again."""
         rows = {row.key: row for row in self.index.read_containers()}
-        paths = {key: self.index.files.read_path(key) for key in rows}
+        paths = {file.key: file.path for file in self.index.files.read_keys(rows)}
         placed = _place(rows, paths)
         changed = [row for key, row in placed.items() if row != rows[key]]
         self.index.put_containers(changed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 
 from oracle import Identity
 from stacserve import ingest_catalog
-from stacserve.search import item_search_from_body, search_limits
+from stacserve.search import ItemSearch, item_search_from_body, search_limits
 from stacserve.settings import Settings
 from stacserve.store.interface import Document, Page
 from stacserve.store.pages import PageRules, search_items
@@ -87,27 +88,24 @@ def reading(index: Path) -> Iterator[Snapshot]:
         reader.connection.close()
 
 
-def find_page(
-    snapshot: Snapshot, body: Mapping[str, Any], *, rules: PageRules = RULES, memory: Memory | None = None
-) -> Page:
-    """Return the page that a body asks for; limits are the usual ones."""
-    search = item_search_from_body(dict(body), search_limits(Settings()))
-    return search_items(snapshot, search, rules, memory or Memory(100))
+def read_search(body: Mapping[str, Any]) -> ItemSearch:
+    """Read the body of a search with the usual limits."""
+    return item_search_from_body(dict(body), search_limits(Settings()))
+
+
+def find_page(snapshot: Snapshot, search: ItemSearch | Mapping[str, Any], rules: PageRules = RULES) -> Page:
+    """Return the page that a search or a body asks for."""
+    return search_items(snapshot, _read(search), rules, Memory(100))
 
 
 def find_pages(
-    snapshot: Snapshot,
-    body: Mapping[str, Any],
-    rel: str = "next",
-    *,
-    rules: PageRules = RULES,
-    memory: Memory | None = None,
+    snapshot: Snapshot, search: ItemSearch | Mapping[str, Any], rel: str = "next", rules: PageRules = RULES
 ) -> list[Page]:
-    """Return the page that a body asks for and all that follow in one direction."""
-    memory = memory or Memory(100)
-    pages = [find_page(snapshot, body, rules=rules, memory=memory)]
+    """Return the page that a search or a body asks for and all that follow in one direction."""
+    search, memory = _read(search), Memory(100)
+    pages = [search_items(snapshot, search, rules, memory)]
     while token := getattr(pages[-1], rel):
-        pages.append(find_page(snapshot, {**body, "token": token}, rules=rules, memory=memory))
+        pages.append(search_items(snapshot, dataclasses.replace(search, token=token), rules, memory))
     return pages
 
 
@@ -127,6 +125,10 @@ def identity_of(document: Document) -> Identity:
     """Return the identity that the path of a stored item says."""
     kind, container, _, item_id = map(unquote, document.path.decode().split("/")[1:])
     return Identity((("collections", "catalogs").index(kind), container), item_id)
+
+
+def _read(search: ItemSearch | Mapping[str, Any]) -> ItemSearch:
+    return search if isinstance(search, ItemSearch) else read_search(search)
 
 
 def _node(node_id: str, kind: str) -> dict[str, Any]:

@@ -72,7 +72,9 @@ class Conditions:
     def simplify(self, bounds: tuple[float, float, float, float] | None) -> Conditions:
         """Drop boxes that contain everything there is (`bounds`); they only ask for a geometry."""
         kept = tuple(area for area in self.areas if not _contains_all(area, bounds))
-        return replace(self, areas=kept, needs_geometry=self.needs_geometry or len(kept) < len(self.areas))
+        if len(kept) == len(self.areas):
+            return self
+        return replace(self, areas=kept, needs_geometry=True)
 
 
 def _contains_all(area: Area, bounds: tuple[float, float, float, float] | None) -> bool:

@@ -30,16 +30,19 @@ def check_sqlite() -> None:
         )
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open an index for reading; the file may be written by another process at the same time."""
+def open_reader(path: Path, *, patience: float = 30.0) -> sqlite3.Connection:
+    """Open an index for reading; the file may be written by another process at the same time.
+
+    `patience` is how many seconds to wait for a lock, which only an index that is being built has.
+    """
     try:
-        connection = _connect(path, "mode=ro")
+        connection = _connect(path, "mode=ro", patience)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         if os.access(path.parent, os.W_OK):
             raise
         # a write-ahead log needs a folder that can be written; without one nobody can be writing either
-        connection = _connect(path, "immutable=1")
+        connection = _connect(path, "immutable=1", patience)
     connection.execute("PRAGMA query_only = 1")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB:d}")
     connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES:d}")
@@ -48,10 +51,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{mode}"
+def _connect(path: Path, mode: str, patience: float) -> sqlite3.Connection:
     return sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=256
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=patience,
+        cached_statements=256,
     )
 
 
@@ -90,7 +97,7 @@ def is_usable(path: str | Path, source: str) -> bool:
     if not Path(path).is_file():
         return False
     try:
-        connection = open_reader(Path(path))
+        connection = open_reader(Path(path), patience=0.5)
     except sqlite3.Error:
         return False
     try:

@@ -6,6 +6,7 @@ What boxes prove is counted by the R-tree; the rest is decided in bulk by shapel
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -18,6 +19,7 @@ from stacserve.store.queries import (
     candidate_statement,
     condition_values,
     geometry_statement,
+    outside_statement,
     overlap_statement,
     split_statement,
     statement_shape,
@@ -32,7 +34,7 @@ def count_matches(snapshot: Snapshot, conditions: Conditions, plan: Plan, span: 
     source = plan.source
     if not plan.whole:
         source = Source.BOXES if conditions.areas else Source.RANK if span.is_bounded() else Source.ANY
-    shape = statement_shape(conditions, snapshot.properties, source, column=plan.column, what="count")
+    shape = statement_shape(conditions, snapshot.properties, source, reach=span.reach, column=plan.column, what="count")
     if _boxes_suffice(shape, span):
         return _count_in_box(snapshot, conditions)
     ranks = span.is_bounded() or source is Source.BOXES
@@ -52,13 +54,24 @@ def _count_in_box(snapshot: Snapshot, conditions: Conditions) -> int:
     """Count what overlaps the box, and take away what does not match or has two rows."""
     values = condition_values(conditions, 0)
     run = snapshot.connection.execute
-    count: int = run(*overlap_statement().with_values(values)).fetchone()[0]
+    count = _count_rows(snapshot, conditions, values)
     doubtful: str = run(*border_statement().with_values(values)).fetchone()[0]
     failing = len(orjson.loads(doubtful)) - len(_select_matching(snapshot, conditions, doubtful))
     split = run(*split_statement().with_values(values)).fetchall()
     rows = sum(number for _, number in split)
     touched = [key for key, number in split if number]
     return int(count - failing - rows + len(matching_keys(snapshot, conditions, touched)))
+
+
+def _count_rows(snapshot: Snapshot, conditions: Conditions, values: dict[str, Any]) -> int:
+    """Count the R-tree's rows that overlap a box, or where those are more, the others."""
+    (box,) = conditions.areas[0].boxes
+    west, south, east, north = snapshot.bounds or (0.0, 0.0, 0.0, 0.0)
+    width, height = min(box.east, east) - max(box.west, west), min(box.north, north) - max(box.south, south)
+    is_most = max(0.0, width) * max(0.0, height) > (east - west) * (north - south) / 2
+    statement = outside_statement() if is_most else overlap_statement()
+    count: int = snapshot.connection.execute(*statement.with_values(values)).fetchone()[0]
+    return snapshot.box_rows - count if is_most else count
 
 
 def matching_keys(snapshot: Snapshot, conditions: Conditions, keys: list[int]) -> set[int]:

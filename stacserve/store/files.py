@@ -40,15 +40,15 @@ class Files:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.heirs: set[int] = set()
 
     def read(self, path: str) -> FileRow | None:
         """Return what is remembered of a document."""
         return next(self._rows(_SELECT + "path = ?", path), None)
 
-    def read_path(self, key: int) -> str:
-        """Return the document path of a key."""
-        path: str = self.connection.execute("SELECT path FROM files WHERE key = ?", (key,)).fetchone()[0]
-        return path
+    def read_keys(self, keys: Iterable[int]) -> list[FileRow]:
+        """Return what is remembered of the documents of some keys."""
+        return [row for key in keys for row in self._rows(_SELECT + "key = ?", key)]
 
     def read_children(self, parent: int) -> list[FileRow]:
         """Return the remembered documents that a container links."""
@@ -63,10 +63,6 @@ class Files:
         """Return documents that are to be read, containers left out, in the order of their keys."""
         condition = f"key > ? AND {_WAITING} AND is_container = 0 ORDER BY key LIMIT ?"
         return list(self._rows(_SELECT + condition, after, most))
-
-    def read_new_containers(self) -> list[FileRow]:
-        """Return containers that were never read."""
-        return list(self._rows(_SELECT + "state = 'new' AND is_container = 1 ORDER BY key"))
 
     def read_roots(self) -> list[int]:
         """Return the keys of documents that no container links: the root, and one that was the root before."""
@@ -144,7 +140,7 @@ class Files:
         self.connection.execute("UPDATE files SET state = 'changed' WHERE state <> 'new'")
 
     def remove(self, keys: Iterable[int]) -> None:
-        """Forget documents. Those that another container links as well begin anew below that one."""
+        """Forget documents. Those that another container links as well begin anew below that one, an heir."""
         rows = [(key,) for key in keys]
         again = [
             row
@@ -161,7 +157,12 @@ class Files:
         for path, parent, is_container in again:
             if parent not in gone:
                 self.add(parent, [path], is_container=bool(is_container))
-                self.connection.execute("DELETE FROM extra_links WHERE parent = ? AND path = ?", (parent, path))
+                self.heirs.add(parent)
+
+    def take_heirs(self) -> list[int]:
+        """Return the containers that have got documents that others left, each once."""
+        heirs, self.heirs = sorted(self.heirs), set()
+        return heirs
 
     def set_extra_links(self, parent: int, paths: Iterable[str]) -> None:
         """Note which documents a container links that stand below another one or are not there.

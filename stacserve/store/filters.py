@@ -24,7 +24,7 @@ from stacserve.cql2 import Expression, GeometryLiteral, Instant, IntervalLiteral
 from stacserve.errors import InvalidFilter, did_you_mean
 from stacserve.store.properties import Kind, Properties
 from stacserve.store.tables import geometries, items, leftovers
-from stacserve.temporal import parse_date, parse_instant
+from stacserve.temporal import DAY, parse_date, parse_instant
 
 Sql = sa.ColumnElement[Any]
 Operand = Mapping[Kind, Sql]
@@ -40,6 +40,11 @@ COMPARISONS: dict[str, Callable[[Any, Any], Sql]] = {
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # Which end of a day a comparison with a DATE looks at.
 _DAY_ENDS = {"<": 0, ">=": 0, "<=": 1, ">": 1}
+# A text that is an instant is a TIME as well, and compares as such with another one.
+_KINDS = (Kind.TIME, Kind.NUMBER, Kind.TEXT, Kind.BOOL)
+_TIMES = ("date", Kind.TIME)
+# SQLite's expressions are at most 1000 deep, and a chain of ANDs is as deep as it is long.
+_OPERATIONS_MAX = 500
 
 _JSON_TYPES = {Kind.NUMBER: ("integer", "real"), Kind.TEXT: ("text",), Kind.BOOL: ("true", "false")}
 # SQLite's limit for the length of a pattern.
@@ -55,9 +60,13 @@ FALSE: sa.ColumnElement[Any] = sa.bindparam("false")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A literal of the outline: its kind, and the number of its (first) value."""
+    """A literal of the outline: its kind, and the number of its (first) value.
 
-    kind: str  # a Kind, "date" (two values), "list" (one JSON text), "pattern" or "geometry"
+    Kinds are those of values and "date" (its start and end), "only" and "list" with a kind (JSON), "pattern" and
+    "geometry". A TIME has a second value: where its day starts.
+    """
+
+    kind: str
     number: int
 
 
@@ -86,6 +95,7 @@ class _Outliner:
     def __init__(self, properties: Properties) -> None:
         self.properties = properties
         self.values: list[Any] = []
+        self.operations = 0
 
     def outline(self, node: Any) -> Any:
         """Return a node with slots for its literals."""
@@ -96,7 +106,8 @@ class _Outliner:
         if isinstance(node, bool):
             return node
         if isinstance(node, Instant):
-            return self._slot("date", node.start, node.end) if node.is_date else self._slot(Kind.TIME, node.start)
+            second = node.end if node.is_date else node.start - node.start % DAY
+            return self._slot("date" if node.is_date else Kind.TIME, node.start, second)
         if isinstance(node, (int, float)):
             return self._slot(Kind.NUMBER, sql_number(node))
         if isinstance(node, str):
@@ -110,10 +121,13 @@ class _Outliner:
     def _outline_operation(self, node: Operation) -> Any:
         if node.op not in SUPPORTED:
             raise InvalidFilter(f"{node.op} is not supported.{did_you_mean(node.op, SUPPORTED)}")
+        self.operations += 1
+        if self.operations > _OPERATIONS_MAX:
+            raise InvalidFilter(f"has more than {_OPERATIONS_MAX} operations; write lists such as id IN ('a', 'b')")
         if node.op == "like":
             return _outlined("like", self.outline(node.args[0]), self._pattern(node.args[1]))
         if node.op == "in":
-            return _outlined("in", self.outline(node.args[0]), *self._lists(node.args[0], node.args[1]))
+            return self._outline_in(node.args[0], node.args[1])
         if node.op == "between":
             value, low, high = node.args
             return self.outline(Operation("and", (Operation(">=", (value, low)), Operation("<=", (value, high)))))
@@ -132,6 +146,20 @@ class _Outliner:
             return plain
         return Operation("first", (Operation(node.op, tuple(self.outline(arg) for arg in as_times)), plain))
 
+    def _outline_in(self, operand: Any, members: Any) -> Any:
+        """Divide IN into a list of values and comparisons with days, each of which stands for many instants."""
+        timely = isinstance(operand, Property) and self._may_be_time(operand)
+        days: list[Any] = []
+        others: list[Any] = []
+        for member in members:
+            (days if _is_day(as_instant(member) if timely else member) else others).append(member)
+        if not days:
+            return _outlined("in", self.outline(operand), *self._lists(others, timely))
+        tests = [Operation("=", (operand, day)) for day in days]
+        if others:
+            tests.append(Operation("in", (operand, tuple(others))))
+        return self.outline(Operation("or", tuple(tests)))
+
     def _slot(self, kind: str, *values: Any) -> Slot:
         self.values.extend(values)
         return Slot(kind, len(self.values) - len(values))
@@ -148,9 +176,8 @@ class _Outliner:
             raise InvalidFilter(f"the pattern of LIKE is too long ({len(pattern)} characters); 10000 are always taken")
         return self._slot("pattern", glob)
 
-    def _lists(self, operand: Any, members: Any) -> list[Slot]:
+    def _lists(self, members: Any, timely: bool) -> list[Slot]:
         """Return one list for each kind of the members of IN; "only" where all are written as one kind."""
-        timely = isinstance(operand, Property) and self._may_be_time(operand)
         by_kind: dict[Kind, list[Any]] = {}
         written = set()
         for member in members:
@@ -158,7 +185,7 @@ class _Outliner:
             written.add(kind)
             by_kind.setdefault(kind, []).append(value)
             instant = as_instant(member) if timely else member
-            if isinstance(member, str) and isinstance(instant, Instant) and not instant.is_date:
+            if isinstance(member, str) and isinstance(instant, Instant):
                 by_kind.setdefault(Kind.TIME, []).append(instant.start)
         word = "only" if len(written) == 1 else "list"
         return [self._slot(f"{word} {kind}", orjson.dumps(by_kind[kind]).decode()) for kind in sorted(by_kind)]
@@ -176,11 +203,9 @@ def _plain_value(member: Any) -> tuple[Kind, Any]:
         return Kind.NUMBER, sql_number(member)
     if isinstance(member, str):
         return Kind.TEXT, member
-    if isinstance(member, Instant) and not member.is_date:
+    if isinstance(member, Instant):
         return Kind.TIME, member.start
-    raise InvalidFilter(
-        "IN needs numbers, texts, booleans or timestamps, such as platform IN ('sentinel-2a', 'landsat-8')"
-    )
+    raise InvalidFilter("IN needs numbers, texts, booleans or times, such as platform IN ('sentinel-2a', 'landsat-8')")
 
 
 def as_instant(node: Any) -> Any:
@@ -191,6 +216,10 @@ def as_instant(node: Any) -> Any:
         return Instant(node, *parse_date(node)) if len(node) == 10 else Instant(node, *[parse_instant(node)] * 2)
     except ValueError:
         return node
+
+
+def _is_day(node: Any) -> bool:
+    return isinstance(node, Instant) and node.is_date
 
 
 def sql_number(value: float) -> float:
@@ -282,7 +311,7 @@ class _Compiler:
         if self.has_overflow.get(name):
             for kind, types in _JSON_TYPES.items():
                 found.setdefault(kind, _leftover(name, types))
-            found.setdefault(Kind.TIME, sa.func.instant(_leftover(name, _JSON_TYPES[Kind.TEXT])))
+            found.setdefault(Kind.TIME, sa.func.instant(found[Kind.TEXT]))
         return found
 
     def geometry(self, node: Any) -> Sql:
@@ -325,12 +354,27 @@ def _compile_not(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
 
 def _compile_comparison(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
     left, right = args
-    if isinstance(left, Slot) and left.kind == "date":
+    if isinstance(left, Slot) and left.kind in _TIMES:
         left, right, op = right, left, FLIPPED[op]
-    if isinstance(right, Slot) and right.kind == "date":
-        return _compare_day(compiler.operand(left).get(Kind.TIME, NULL), op, right)
+    if isinstance(right, Slot) and right.kind in _TIMES:
+        return _compare_time(compiler, left, op, right)
     ours, theirs = compiler.operand(left), compiler.operand(right)
-    return _first_of([COMPARISONS[op](ours[kind], theirs[kind]) for kind in Kind if kind in ours and kind in theirs])
+    return _first_of([COMPARISONS[op](ours[kind], theirs[kind]) for kind in _KINDS if kind in ours and kind in theirs])
+
+
+def _compare_time(compiler: _Compiler, left: Any, op: str, literal: Slot) -> Sql:
+    """Compare with a literal time; a property without instants may hold dates, which compare as days."""
+    is_instant = literal.kind == Kind.TIME
+    if isinstance(left, Slot) and left.kind == "date":
+        return COMPARISONS[op](_parameter(left.number), _parameter(literal.number))
+    operand = compiler.operand(left)
+    if Kind.TIME in operand:
+        time = operand[Kind.TIME]
+        return COMPARISONS[op](time, _parameter(literal.number)) if is_instant else _compare_day(time, op, literal)
+    if Kind.TEXT not in operand:
+        return NULL
+    day = sa.func.instant(operand[Kind.TEXT].concat("T00:00:00Z"))
+    return COMPARISONS[op](day, _parameter(literal.number + is_instant))
 
 
 def _compare_day(time: Sql, op: str, day: Slot) -> Sql:
@@ -349,7 +393,7 @@ def _compile_in(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
     operand = compiler.operand(args[0])
     members = {Kind(slot.kind[-1]): slot for slot in args[1:]}
     tests: list[Sql] = []
-    for kind in (Kind.TIME, Kind.TEXT, Kind.NUMBER, Kind.BOOL):
+    for kind in _KINDS:
         if kind in operand and kind in members:
             listed = sa.func.json_each(_parameter(members[kind].number)).table_valued("value")
             found = operand[kind].in_(sa.select(listed.c.value))

@@ -90,7 +90,9 @@ def _count_capped(
     connection: sqlite3.Connection, choice: Choice, properties: Properties, bounds: dict[str, Any]
 ) -> int:
     plan, conditions = choice
-    shape = statement_shape(conditions, properties, plan.source, column=plan.column, what="probe")
+    shape = statement_shape(
+        conditions, properties, plan.source, reach=bounds["reach"], column=plan.column, what="probe"
+    )
     values = {**condition_values(conditions, bounds["reach"]), **bounds, "most": CAP}
     count: int = connection.execute(*candidate_statement(shape).with_values(values)).fetchone()[0]
     return count

@@ -64,8 +64,7 @@ class Shape:
     one_label: bool = False
     parent: bool = False
     ids: bool = False
-    times: bool = False
-    beyond_reach: bool = False  # only items whose interval reaches further than :reach, else only the others
+    times: str = ""  # "instants", "intervals" up to :reach, or those "beyond" it
     geometry: bool = False
     outline: Any = None
     columns: tuple[Any, ...] = ()
@@ -91,12 +90,20 @@ def _compile_cross_join(element: CrossJoin, compiler: Any, **kwargs: Any) -> str
 
 
 def statement_shape(
-    conditions: Conditions, properties: Properties, source: Source, *, column: str | None = None, what: str = "page"
+    conditions: Conditions,
+    properties: Properties,
+    source: Source,
+    *,
+    reach: int = 0,
+    column: str | None = None,
+    backwards: bool = False,
+    what: str = "page",
 ) -> Shape:
     """Return the shape of the statement that takes candidates for these conditions from `source`."""
     outline = conditions.filter.outline if conditions.filter else None
     uses_boxes = source is Source.BOXES
     main = main_area(conditions) if uses_boxes else None
+    times = "beyond" if source is Source.REACH else "intervals" if reach else "instants"
     return Shape(
         source=source,
         column=column,
@@ -107,11 +114,11 @@ def statement_shape(
         one_label=conditions.labels is not None and len(conditions.labels) == 1,
         parent=conditions.parent is not None,
         ids=conditions.ids is not None,
-        times=conditions.times is not None,
-        beyond_reach=source is Source.REACH,
+        times=times if conditions.times is not None else "",
         geometry=conditions.needs_geometry and not uses_boxes,
         outline=outline,
         columns=columns_of(outline, properties) if outline is not None else (),
+        backwards=backwards,
         what=what,
     )
 
@@ -281,6 +288,17 @@ def overlap_statement() -> Statement:
 
 
 @functools.cache
+def outside_statement() -> Statement:
+    """Return the number of rows of the R-tree that do not overlap box 0, counted on its four sides."""
+    west, south, east, north = _sides(0)
+    box = item_boxes.c
+    between = (box.x1 >= west, box.x0 <= east)
+    sides = [(box.x1 < west,), (box.x0 > east,), (box.y1 < south, *between), (box.y0 > north, *between)]
+    counts = [sa.select(sa.func.count()).where(*side).scalar_subquery() for side in sides]
+    return _compile(sa.select(counts[0] + counts[1] + counts[2] + counts[3]))
+
+
+@functools.cache
 def border_statement() -> Statement:
     """Return as a JSON list the keys in doubt among the rows that cross a side of box 0."""
     west, south, east, north = _sides(0)
@@ -317,11 +335,7 @@ def _row_conditions(shape: Shape) -> list[Any]:
     if shape.parent:
         found.append(items.c.parent == sa.bindparam("parent"))
     if shape.times:
-        found += [items.c.start <= sa.bindparam("t1"), items.c.end >= sa.bindparam("t0")]
-        reach: Any = sa.bindparam("reach")
-        found.append(items.c.reach > reach if shape.beyond_reach else items.c.reach <= reach)
-        if shape.beyond_reach:
-            found.append(items.c.reach > sa.literal_column("0"))
+        found += _time_conditions(shape.times)
     if shape.geometry:
         found.append(items.c.boxes > sa.literal_column("0"))
     if shape.source is Source.PROPERTY:
@@ -329,6 +343,17 @@ def _row_conditions(shape: Shape) -> list[Any]:
     if shape.outline is not None:
         found.append(compile_outline(shape.outline, shape.columns))
     return found
+
+
+def _time_conditions(times: str) -> list[Any]:
+    """Return what tells that an item is in the interval of the search; for instants the ranks tell it already."""
+    if times == "instants":
+        return [items.c.reach == sa.literal_column("0")]
+    reach: Any = sa.bindparam("reach")
+    found = [items.c.start <= sa.bindparam("t1"), items.c.end >= sa.bindparam("t0")]
+    if times == "intervals":
+        return [*found, items.c.reach <= reach]
+    return [*found, items.c.reach > reach, items.c.reach > sa.literal_column("0")]
 
 
 def _members(name: str) -> Any:

@@ -136,6 +136,8 @@ def _rank_run(connection: sqlite3.Connection, keys: list[int], low: float, high:
         after = connection.execute(
             "SELECT key, rank FROM items WHERE rank >= ? ORDER BY rank LIMIT ?", (high, reach)
         ).fetchall()
+        if not before and not after:
+            break
         ranked = [*before[::-1], *ranked, *after]
         low, high = _outer_ranks(connection, before, after, low, high)
         reach *= 2

@@ -56,8 +56,9 @@ class Reader:
             raise Unavailable("The index is being built; try again in a moment, /healthz tells when it is ready.")
         rows = self.connection.execute("SELECT reach, count(*) FROM items WHERE reach > 0 GROUP BY reach").fetchall()
         (root,) = self.connection.execute("SELECT data FROM item_boxes_node WHERE nodeno = 1").fetchone()
+        (box_rows,) = self.connection.execute("SELECT count(*) FROM item_boxes_rowid").fetchone()
         properties: Properties = read_properties(self.connection)
-        return Snapshot(self.connection, version, properties, tuple(rows), tree_bounds(root))
+        return Snapshot(self.connection, version, properties, tuple(rows), tree_bounds(root), box_rows)
 
 
 class Readers:

@@ -23,6 +23,7 @@ class Snapshot:
     properties: Properties
     reaches: tuple[tuple[int, int], ...]  # (reach, number of items), instants left out
     bounds: tuple[float, float, float, float] | None  # of all geometries
+    box_rows: int  # in the R-tree
 
 
 class Span(NamedTuple):

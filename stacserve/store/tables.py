@@ -175,8 +175,9 @@ items_identity = Index("items_identity", items.c.id, items.c.container, unique=T
 
 # Made once the items are there.
 items_order = Index("items_order", items.c.ordered.desc(), items.c.container, items.c.id)
-items_rank = Index("items_rank", items.c.rank)
-items_container = Index("items_container", items.c.container, items.c.rank)
+# with the reach in them, instants in an interval of time are counted by the index alone
+items_rank = Index("items_rank", items.c.rank, items.c.reach)
+items_container = Index("items_container", items.c.container, items.c.rank, items.c.reach)
 items_parent = Index("items_parent", items.c.parent, items.c.rank)
 items_reach = Index("items_reach", items.c.reach, items.c.start, items.c.end, sqlite_where=text("reach > 0"))
 items_bare = Index("items_bare", items.c.rank, sqlite_where=text("boxes = 0"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from stacserve.store.conditions import Conditions
@@ -47,10 +46,15 @@ def locate(connection: sqlite3.Connection, position: Position) -> tuple[float, b
     rank = _first_before(connection, ordered)
     if rank is not None:
         return rank, False
+    return _first_undated(connection), False
+
+
+def _first_undated(connection: sqlite3.Connection) -> float:
+    """Return the rank of the first item without a place in time, or infinity."""
     undated = connection.execute(
         "SELECT rank FROM items INDEXED BY items_order WHERE ordered IS NULL ORDER BY container, id LIMIT 1"
     ).fetchone()
-    return (undated[0] if undated else math.inf), False
+    return undated[0] if undated else math.inf
 
 
 def _first_before(connection: sqlite3.Connection, ordered: int) -> float | None:
@@ -69,6 +73,7 @@ def find_spans(snapshot: Snapshot, conditions: Conditions) -> tuple[Span, Span |
         return Span(low, high, 0), None
     reach = max((reach for reach, count in snapshot.reaches if count > LOOKED_UP_MAX), default=0)
     low, high = _ranks_between(snapshot.connection, conditions.times, reach)
+    high = min(high, _first_undated(snapshot.connection))
     also_low, also_high = _ranks_between(snapshot.connection, conditions.ordered, 0)
     walked = Span(max(low, also_low), min(high, also_high), reach)
     if all(other <= reach for other, _ in snapshot.reaches):
@@ -100,8 +105,10 @@ class Walk:
         self.plan = plan
         self.span = span
         self.backwards = backwards
-        shape = statement_shape(conditions, snapshot.properties, plan.source, column=plan.column)
-        self.statement = candidate_statement(replace(shape, backwards=backwards))
+        shape = statement_shape(
+            conditions, snapshot.properties, plan.source, reach=span.reach, column=plan.column, backwards=backwards
+        )
+        self.statement = candidate_statement(shape)
         self.values = condition_values(conditions, span.reach)
 
     def take(self, most: int) -> list[Found]:

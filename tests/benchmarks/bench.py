@@ -24,8 +24,8 @@ from recording import Recorder
 from report import write_table
 from servers import start_bare, start_ceiling, start_stacserve
 
-_QUICK = Effort(rounds=2, requests=6)
-_FULL = Effort(rounds=5, requests=40)
+_QUICK = Effort(rounds=3, requests=8)
+_FULL = Effort(rounds=5, requests=20)
 _PROCESSES = 2
 
 
