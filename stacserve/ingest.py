@@ -94,7 +94,7 @@ def ingest_catalog(
     with open_index(index_path(source, db), source_identity(source), wait_seconds=wait_seconds) as index:
         ingest = _Ingest(index, opened, processes, progress)
         with index.transaction():
-            index.set_root(opened.folder.root, allow)
+            index.set_folder(opened.folder)
             ingest.run()
             index.finish()
         return ingest.report(time.monotonic() - started)
@@ -222,8 +222,8 @@ class _Ingest:
                 self.index.put_problems(document.key, document.problems)
         known = [one.key for one in good if files[one.key].state == "changed"]
         parents = {key: containers[_parent(file)] for key, file in files.items()}
-        self.index.put_items(good, parents, known=known)
         self.index.turn_into_containers(containers_found)
+        self.index.put_items(good, parents, known=known)
         self.documents += len(documents)
         self.items += len(good)
         self._tell()

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from stacserve.paths import quote_segment
 from stacserve.search import ItemSearch
 from stacserve.store import open_store
 from stacserve.store.interface import Document, Node, Store
+from walking import ask_by_get, client_of
 
 LIMIT = 10_000
 # Each finds rows that should not be there.
@@ -22,8 +24,9 @@ FAULTS = {
     "container without a file": "SELECT key FROM containers WHERE key NOT IN (SELECT key FROM files)",
     "container below nothing": "SELECT key FROM containers WHERE parent NOT IN (SELECT key FROM containers)",
     "file below nothing": "SELECT key FROM files WHERE parent NOT IN (SELECT key FROM files WHERE is_container = 1)",
-    "two roots": "SELECT max(key) FROM files WHERE parent IS NULL HAVING count(*) > 1",
-    "parents that differ": "SELECT key FROM files JOIN containers USING (key) WHERE files.parent IS NOT containers.parent",
+    "two roots": "SELECT max(key) FROM containers WHERE parent IS NULL HAVING count(*) > 1",
+    "parents that differ": "SELECT key FROM files JOIN containers USING (key)"
+    " WHERE files.parent IS NOT containers.parent",
     "file not read": "SELECT key FROM files WHERE state IN ('new', 'changed')",
     "shadowed item in the search": "SELECT key FROM files JOIN items USING (key) WHERE state = 'shadowed'",
     "indexed item not in the search": "SELECT key FROM files WHERE state = 'indexed' AND is_container = 0"
@@ -78,6 +81,21 @@ def read_version(db: Path) -> str:
         asyncio.run(store.close())
 
 
+def search_ids(source: Path, db: Path, **params: Any) -> list[str]:
+    """Return the ids of the items that a search by GET finds, in its order; nothing is ingested."""
+
+    async def search() -> list[str]:
+        async with client_of(source, db, ingest=False) as client:
+            return [feature["id"] for feature in (await ask_by_get(client, params))["features"]]
+
+    return asyncio.run(search())
+
+
+def reasons(served: Served) -> list[tuple[str, str]]:
+    """Return the files and reasons of the problems."""
+    return [(problem["path"], problem["reason"]) for problem in served.problems]
+
+
 def find_faults(db: Path) -> dict[str, Any]:
     """Return what is wrong within an index: rows that should not be there, by what they are."""
     connection = sqlite3.connect(db)
@@ -91,11 +109,8 @@ def find_faults(db: Path) -> dict[str, Any]:
 
 
 async def _read_store(store: Store) -> Served:
-    nodes: dict[str, Any] = {}
-    root = await store.get_root()
-    await _read_nodes(store, root, nodes)
-    for document in (await store.search_collections(LIMIT, None)).documents:
-        await _read_nodes(store, await store.get_collection(read_json(document)["id"]), nodes)
+    collections = (await store.search_collections(LIMIT, None)).documents
+    nodes = await _read_nodes(store, [f"/collections/{quote_segment(read_json(one)['id'])}" for one in collections])
     page = await store.search_items(ItemSearch(limit=LIMIT))
     assert page.matched == len(page.documents)
     items = {document.path.decode(): read_json(document) for document in page.documents}
@@ -104,12 +119,25 @@ async def _read_store(store: Store) -> Served:
     return Served(nodes, items, problems, await store.get_queryables(None))
 
 
-async def _read_nodes(store: Store, node: Node, nodes: dict[str, Any]) -> None:
-    children = [(child.rel, child.path, child.title) for child in node.children]
-    nodes[node.document.path.decode()] = {**read_json(node.document), "children": children}
-    for _, path, _ in [child for child in children if child[0] == "child"]:
-        kind, name = path.split("/")[1:]
-        await _read_nodes(store, await getattr(store, f"get_{kind[:-1]}")(unquote(name)), nodes)
+async def _read_nodes(store: Store, paths: list[str]) -> dict[str, Any]:
+    """Return the root, these containers and all that is reached from them."""
+    nodes: dict[str, Any] = {}
+    waiting = [await store.get_root()]
+    while waiting or paths:
+        if not waiting:
+            waiting.append(await _read_node(store, paths.pop()))
+        node = waiting.pop()
+        path = node.document.path.decode()
+        if path not in nodes:
+            children = [(child.rel, child.path, child.title) for child in node.children]
+            nodes[path] = {**read_json(node.document), "children": children}
+            paths += [child for rel, child, _ in children if rel == "child"]
+    return nodes
+
+
+async def _read_node(store: Store, path: str) -> Node:
+    kind, name = path.split("/")[1:]
+    return await (store.get_catalog if kind == "catalogs" else store.get_collection)(unquote(name))
 
 
 def read_json(document: Document) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import pytest
 
 from oracle import Identity, SourceItem, expected, read_items
 from random_stac import random_catalog, random_search
-from searching import find_page, find_pages, identities_of, read_search, reading
+from searching import find_pages, identities_of, read_search, reading
 from stacserve import ingest_catalog
 from stacserve.search import ItemSearch
 from stacserve.store import counts, planner, properties, walk
@@ -124,18 +124,3 @@ def test_properties_without_columns_are_found_as_well(
         assert len([column for kinds in snapshot.properties.columns.values() for column in kinds]) == 3
         for search, wanted in searches_of(served.items, 3):
             check_pages(snapshot, search, wanted, limit=11)
-
-
-# --- What the planner chooses
-
-
-def plan_of(snapshot: Snapshot, search: dict[str, Any]) -> Plan:
-    chosen: list[Plan] = []
-
-    def note(choose: Callable[..., Plan]) -> Callable[..., Plan]:
-        return lambda *args: chosen.append(choose(*args)) or chosen[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walk, "choose_plan", note(walk.choose_plan))
-        find_page(snapshot, read_search(search))
-    return chosen[-1]

@@ -5,6 +5,7 @@ The file is only read where it is ours: `application_id` and `user_version` say 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sqlite3
@@ -22,7 +23,8 @@ _CACHE_KIB = 16_384
 
 def check_sqlite() -> None:
     """Raise StartError if this Python's SQLite lacks what the index needs."""
-    options = {row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options")}
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        options = {row[0] for row in connection.execute("PRAGMA compile_options")}
     if "ENABLE_RTREE" not in options:
         raise StartError(
             "This Python's SQLite was built without R-tree, which the index needs; use a Python from python.org,"
@@ -35,11 +37,12 @@ def open_reader(path: Path, *, patience: float = 30.0) -> sqlite3.Connection:
 
     `patience` is how many seconds to wait for a lock, which only an index that is being built has.
     """
+    connection = _connect(path, "mode=ro", patience)
     try:
-        connection = _connect(path, "mode=ro", patience)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        if os.access(path.parent, os.W_OK):
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if not isinstance(error, sqlite3.OperationalError) or os.access(path.parent, os.W_OK):
             raise
         # a write-ahead log needs a folder that can be written; without one nobody can be writing either
         connection = _connect(path, "immutable=1", patience)
@@ -98,14 +101,14 @@ def is_usable(path: str | Path, source: str) -> bool:
         return False
     try:
         connection = open_reader(Path(path), patience=0.5)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return False
     try:
         if not is_current(connection):
             return False
         check_source(connection, path, source)
         return read_fact(connection, "state") == "ready"
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         return False
     finally:
         connection.close()

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stacserve.store.conditions import Conditions, intersects_all
-from stacserve.store.planner import Plan
+from stacserve.store.planner import Plan, count_choices
 from stacserve.store.queries import (
     Shape,
     Source,
@@ -21,12 +21,12 @@ from stacserve.store.queries import (
     geometry_statement,
     outside_statement,
     overlap_statement,
-    split_statement,
     statement_shape,
 )
 from stacserve.store.snapshot import Snapshot, Span
 
 _CHUNK = 5_000
+SCATTERED_COST = 5
 
 
 def count_matches(snapshot: Snapshot, conditions: Conditions, plan: Plan, span: Span) -> int:
@@ -45,6 +45,19 @@ def count_matches(snapshot: Snapshot, conditions: Conditions, plan: Plan, span: 
     return count + sum(len(_select_matching(snapshot, conditions, keys)) for keys in doubtful)
 
 
+def _plan_count(snapshot: Snapshot, conditions: Conditions, span: Span) -> Plan:
+    """Return where to count what does not come in an order that ends the work early."""
+    if conditions.areas:
+        return Plan(Source.BOXES)
+    if span.is_bounded() or conditions.filter is None:
+        return Plan(Source.RANK if span.is_bounded() else Source.ANY)
+    # rows found by an index lie scattered; reading all of them in their order is as fast as some of them in another
+    few = snapshot.items // SCATTERED_COST
+    counted = count_choices(snapshot.connection, conditions, snapshot.properties, span.values(), cap=few + 1)
+    fewest, plan = min(counted, key=lambda pair: pair[0], default=(few + 1, Plan(Source.TABLE)))
+    return plan if fewest <= few else Plan(Source.TABLE)
+
+
 def _boxes_suffice(shape: Shape, span: Span) -> bool:
     """Whether a single box is all that is asked for."""
     return shape.boxes_decide and shape.boxes == 1 and not shape.tests_rows() and not span.is_bounded()
@@ -57,10 +70,21 @@ def _count_in_box(snapshot: Snapshot, conditions: Conditions) -> int:
     count = _count_rows(snapshot, conditions, values)
     doubtful: str = run(*border_statement().with_values(values)).fetchone()[0]
     failing = len(orjson.loads(doubtful)) - len(_select_matching(snapshot, conditions, doubtful))
-    split = run(*split_statement().with_values(values)).fetchall()
-    rows = sum(number for _, number in split)
-    touched = [key for key, number in split if number]
-    return int(count - failing - rows + len(matching_keys(snapshot, conditions, touched)))
+    rows, matching = _count_split(snapshot, conditions)
+    return count - failing - rows + matching
+
+
+def _count_split(snapshot: Snapshot, conditions: Conditions) -> tuple[int, int]:
+    """Return, of items that have two rows in the R-tree, how many rows overlap the box and how many items match."""
+    (box,) = conditions.areas[0].boxes
+    keys, boxes = snapshot.split_rows
+    overlaps = (boxes[:, 1] >= box.west) & (boxes[:, 0] <= box.east)
+    overlaps &= (boxes[:, 3] >= box.south) & (boxes[:, 2] <= box.north)
+    inside = (boxes[:, 0] >= box.west) & (boxes[:, 1] <= box.east)
+    inside &= (boxes[:, 2] >= box.south) & (boxes[:, 3] <= box.north)
+    sure = set(keys[inside].tolist())
+    doubtful = set(keys[overlaps].tolist()) - sure
+    return int(overlaps.sum()), len(sure) + len(matching_keys(snapshot, conditions, sorted(doubtful)))
 
 
 def _count_rows(snapshot: Snapshot, conditions: Conditions, values: dict[str, Any]) -> int:

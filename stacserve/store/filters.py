@@ -148,6 +148,8 @@ class _Outliner:
 
     def _outline_in(self, operand: Any, members: Any) -> Any:
         """Divide IN into a list of values and comparisons with days, each of which stands for many instants."""
+        if not members:
+            return False
         timely = isinstance(operand, Property) and self._may_be_time(operand)
         days: list[Any] = []
         others: list[Any] = []
@@ -314,6 +316,10 @@ class _Compiler:
             found.setdefault(Kind.TIME, sa.func.instant(found[Kind.TEXT]))
         return found
 
+    def has_instants(self, node: Any) -> bool:
+        """Whether a property has a column of instants."""
+        return isinstance(node, Property) and Kind.TIME in self.columns.get(node.name, {})
+
     def geometry(self, node: Any) -> Sql:
         """Return the SQL of a geometry: the item's own (WKB), or a parameter."""
         if isinstance(node, Slot) and node.kind == "geometry":
@@ -354,27 +360,31 @@ def _compile_not(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
 
 def _compile_comparison(compiler: _Compiler, op: str, args: tuple[Any, ...]) -> Sql:
     left, right = args
-    if isinstance(left, Slot) and left.kind in _TIMES:
+    if _slot_kind(left) in _TIMES and _slot_kind(right) != "date":
         left, right, op = right, left, FLIPPED[op]
-    if isinstance(right, Slot) and right.kind in _TIMES:
+    if _slot_kind(right) in _TIMES:
         return _compare_time(compiler, left, op, right)
     ours, theirs = compiler.operand(left), compiler.operand(right)
     return _first_of([COMPARISONS[op](ours[kind], theirs[kind]) for kind in _KINDS if kind in ours and kind in theirs])
 
 
+def _slot_kind(node: Any) -> str | None:
+    return node.kind if isinstance(node, Slot) else None
+
+
 def _compare_time(compiler: _Compiler, left: Any, op: str, literal: Slot) -> Sql:
-    """Compare with a literal time; a property without instants may hold dates, which compare as days."""
-    is_instant = literal.kind == Kind.TIME
-    if isinstance(left, Slot) and left.kind == "date":
-        return COMPARISONS[op](_parameter(left.number), _parameter(literal.number))
-    operand = compiler.operand(left)
+    """Compare with a literal time; a property without a column of instants may hold dates, which compare as days."""
+    start, is_instant = _parameter(literal.number), literal.kind == Kind.TIME
+    if _slot_kind(left) == "date":
+        return COMPARISONS[op](_parameter(left.number), start)
+    operand, found = compiler.operand(left), list[Sql]()
     if Kind.TIME in operand:
         time = operand[Kind.TIME]
-        return COMPARISONS[op](time, _parameter(literal.number)) if is_instant else _compare_day(time, op, literal)
-    if Kind.TEXT not in operand:
-        return NULL
-    day = sa.func.instant(operand[Kind.TEXT].concat("T00:00:00Z"))
-    return COMPARISONS[op](day, _parameter(literal.number + is_instant))
+        found.append(COMPARISONS[op](time, start) if is_instant else _compare_day(time, op, literal))
+    if Kind.TEXT in operand and not compiler.has_instants(left):
+        day = sa.func.instant(operand[Kind.TEXT].concat("T00:00:00Z"))
+        found.append(COMPARISONS[op](day, _parameter(literal.number + is_instant)))
+    return _first_of(found)
 
 
 def _compare_day(time: Sql, op: str, day: Slot) -> Sql:

@@ -21,6 +21,7 @@ import orjson
 
 from stacserve.documents import ItemDocument
 from stacserve.errors import StartError
+from stacserve.folder import Folder
 from stacserve.paths import Container, asset_path, catalog_container, collection_container, item_path
 from stacserve.problems import Problem
 from stacserve.store.connections import check_source, check_sqlite, is_current, is_ours, read_fact
@@ -36,6 +37,8 @@ _CACHE_KIB = 49_152
 # Most documents are some kilobytes: fewer overflow pages than with SQLite's own 4096.
 _PAGE_BYTES = 8_192
 _SECONDS_BETWEEN_COMMITS = 3.0
+# SQLite's messages may quote what is damaged, and not be UTF-8 then.
+_UNUSABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 class ContainerRow(NamedTuple):
@@ -68,7 +71,7 @@ def open_index(path: Path, source: str, *, wait_seconds: float = 0) -> Iterator[
     if path.is_dir():
         raise StartError(f"{path} is a folder; name a file for the index with --db.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lease(path, wait_seconds=wait_seconds):
+    with hold_lease(path, wait_seconds=wait_seconds), _explained_failures(path):
         connection = sqlite3.connect(path, isolation_level=None, timeout=60, cached_statements=256)
         try:
             _prepare_file(connection, path, source)
@@ -79,10 +82,24 @@ def open_index(path: Path, source: str, *, wait_seconds: float = 0) -> Iterator[
             connection.close()
 
 
+@contextmanager
+def _explained_failures(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a file that it cannot use into a StartError; mistakes of ours stay what they are."""
+    try:
+        yield
+    except _UNUSABLE as error:
+        if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+            raise
+        advice = "if it is a damaged index, remove it, else make room or name another --db"
+        raise StartError(f"{path} cannot be used: {error}; {advice}.") from error
+
+
 def _prepare_file(connection: sqlite3.Connection, path: Path, source: str) -> None:
     try:
         ours = is_ours(connection)
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
         ours = False
     if not ours:
         raise StartError(f"{path} is not an index of stacserve; it is left as it is, name another file with --db.")
@@ -168,15 +185,16 @@ class Index:
         """Whether this session has written anything."""
         return self.connection.total_changes > self._changes_at_start
 
-    def set_root(self, root: str, allow: Sequence[str]) -> None:
-        """Note where the source lies; a change of what may be read has everything read again."""
-        settings = orjson.dumps([root, *allow]).decode()
-        known = read_fact(self.connection, "settings")
-        if known == settings:
+    def set_folder(self, folder: Folder) -> None:
+        """Note where the source lies; a change of what may be read, or of what hrefs mean, has all read again."""
+        facts = {"settings": orjson.dumps([folder.root, *folder.allow]).decode(), "root": folder.root}
+        if folder.published:  # a root that cannot be read now says nothing of it
+            facts["published"] = folder.published
+        known = {name: read_fact(self.connection, name) for name in facts}
+        if known == facts:
             return
-        if known is not None:
+        if known["settings"] is not None:
             self.files.mark_everything_changed()
-        facts = {"settings": settings, "root": root}
         self.connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
     def remove_documents(self, keys: Sequence[int]) -> int:

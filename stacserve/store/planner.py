@@ -47,10 +47,9 @@ def choose_plan(
     """Return the plan for the conditions between two ranks (`bounds`: low, high, reach)."""
     if conditions.ids is not None:
         return Plan(Source.IDENTITY, whole=True)
-    choices = list(_choices(conditions))
-    if not choices:
+    counted = count_choices(connection, conditions, properties, bounds, cap=CAP)
+    if not counted:
         return Plan(Source.RANK)
-    counted = [(_count_capped(connection, choice, properties, bounds), choice.plan) for choice in choices]
     fewest, plan = min(counted, key=lambda pair: pair[0])
     if fewest < CAP:
         return plan._replace(whole=True)
@@ -58,6 +57,16 @@ def choose_plan(
         return Plan(Source.BOXES)
     ordered = [plan for _, plan in counted if plan.is_ordered(conditions)]
     return ordered[0] if ordered else Plan(Source.RANK)
+
+
+def count_choices(
+    connection: sqlite3.Connection, conditions: Conditions, properties: Properties, bounds: dict[str, Any], *, cap: int
+) -> list[tuple[int, Plan]]:
+    """Return how many candidates each possible source would deliver, counted up to a cap."""
+    return [
+        (_count_capped(connection, choice, properties, {**bounds, "most": cap}), choice.plan)
+        for choice in _choices(conditions)
+    ]
 
 
 def _choices(conditions: Conditions) -> Iterator[Choice]:
@@ -93,6 +102,6 @@ def _count_capped(
     shape = statement_shape(
         conditions, properties, plan.source, reach=bounds["reach"], column=plan.column, what="probe"
     )
-    values = {**condition_values(conditions, bounds["reach"]), **bounds, "most": CAP}
+    values = {**condition_values(conditions, bounds["reach"]), **bounds}
     count: int = connection.execute(*candidate_statement(shape).with_values(values)).fetchone()[0]
     return count

@@ -15,6 +15,13 @@ from dataclasses import dataclass, field
 
 COLUMNS_MAX = 100
 INDEXES_MAX = 16
+# What people filter by most, where it is there (common metadata and the extensions eo, view, sat, grid, projection).
+OFTEN_ASKED = frozenset(
+    [
+        *("eo:cloud_cover", "platform", "constellation", "gsd", "created", "updated", "grid:code", "proj:code"),
+        *("sat:relative_orbit", "view:off_nadir", "view:sun_elevation"),
+    ]
+)
 # Values that stand in columns of `items` anyway.
 BUILT_IN = frozenset(["sdatetime", "tdatetime"])
 
@@ -80,17 +87,26 @@ class ColumnWriter:
 
 
 def create_property_indexes(connection: sqlite3.Connection) -> None:
-    """Index the commonest columns that can narrow a search: those with more than one value."""
-    columns = [column for (column,) in connection.execute("SELECT column FROM property_columns ORDER BY rowid")]
-    there = read_properties(connection).indexed
-    wanted = [column for column in columns if column not in there and _is_worth_it(connection, column)]
-    for column in wanted[: INDEXES_MAX - len(there)]:
+    """Index columns that can narrow a search, as long as there is room: what is often asked for, then the commonest."""
+    properties = read_properties(connection)
+    room = INDEXES_MAX - len(properties.indexed)
+    wanted = _worth_an_index(connection, properties) if room > 0 else []
+    for column in wanted[:room]:
         connection.execute(f"CREATE INDEX {column}_rank ON items ({column}, rank) WHERE {column} IS NOT NULL")
 
 
-def _is_worth_it(connection: sqlite3.Connection, column: str) -> bool:
-    """Whether a sample of the items has at least two values of it. Texts of times have a TIME column beside."""
-    if column.endswith("_bool"):
-        return False
-    sample = f"SELECT DISTINCT {column} FROM (SELECT {column} FROM items LIMIT 2000) WHERE {column} IS NOT NULL LIMIT 2"  # noqa: S608 (a name made above)
-    return len(connection.execute(sample).fetchall()) > 1
+def _worth_an_index(connection: sqlite3.Connection, properties: Properties) -> list[str]:
+    """Return the columns without an index that have at least two values, the most useful first."""
+    columns = {
+        column: name
+        for name, kinds in properties.columns.items()
+        for kind, column in kinds.items()
+        # a text that is a time is compared as one
+        if column not in properties.indexed and kind != Kind.BOOL and not (kind == Kind.TEXT and Kind.TIME in kinds)
+    }
+    if not columns:
+        return []
+    parts = ", ".join(f"count({column}), min({column}) < max({column})" for column in columns)
+    row = connection.execute(f"SELECT {parts} FROM items").fetchone()  # noqa: S608 (numbered columns)
+    counts = {column: row[2 * number] for number, column in enumerate(columns) if row[2 * number + 1]}
+    return sorted(counts, key=lambda column: (columns[column] not in OFTEN_ASKED, -counts[column], columns[column]))

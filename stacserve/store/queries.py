@@ -25,6 +25,9 @@ from stacserve.store.properties import Properties
 from stacserve.store.tables import DIALECT, documents, geometries, item_boxes, items
 from stacserve.temporal import Interval
 
+# So many literals make a filter a long one.
+_LONG = 50
+
 
 class Source(enum.Enum):
     """Where candidates come from."""
@@ -36,6 +39,7 @@ class Source(enum.Enum):
     BOXES = "item_boxes"
     REACH = "items_reach"
     PROPERTY = "property"
+    TABLE = "table"  # every row, in the order of the keys
     ANY = "any"  # SQLite chooses
 
 
@@ -67,6 +71,7 @@ class Shape:
     times: str = ""  # "instants", "intervals" up to :reach, or those "beyond" it
     geometry: bool = False
     outline: Any = None
+    is_long: bool = False
     columns: tuple[Any, ...] = ()
     backwards: bool = False
     ranks: bool = True
@@ -117,6 +122,7 @@ def statement_shape(
         times=times if conditions.times is not None else "",
         geometry=conditions.needs_geometry and not uses_boxes,
         outline=outline,
+        is_long=conditions.filter is not None and len(conditions.filter.values) > _LONG,
         columns=columns_of(outline, properties) if outline is not None else (),
         backwards=backwards,
         what=what,
@@ -158,7 +164,6 @@ def _box_values(number: int, box: BBox) -> dict[str, float]:
     return {f"w{number}": box.west, f"s{number}": box.south, f"e{number}": box.east, f"n{number}": box.north}
 
 
-@functools.lru_cache(maxsize=1024)
 def candidate_statement(shape: Shape) -> Statement:
     """Return the statement of a shape: rows (key, rank, doubt) for a page, or a count.
 
@@ -166,6 +171,16 @@ def candidate_statement(shape: Shape) -> Statement:
     A candidate is in doubt when only its geometry can tell whether it matches. With spatial conditions a count is
     that of the others, and a JSON list of the keys in doubt. A probe counts up to `most`.
     """
+    # a long filter takes a megabyte, and is hardly asked twice
+    return _make_statement(shape) if shape.is_long else _remember_statement(shape)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remember_statement(shape: Shape) -> Statement:
+    return _make_statement(shape)
+
+
+def _make_statement(shape: Shape) -> Statement:
     source, doubt = _from_source(shape)
     conditions = _row_conditions(shape)
     low: Any = sa.bindparam("low")
@@ -195,6 +210,8 @@ def _hinted(statement: sa.Select[Any], shape: Shape) -> sa.Select[Any]:
     """Force the index of the source (https://www.sqlite.org/lang_indexedby.html)."""
     if shape.source in (Source.BOXES, Source.ANY):
         return statement
+    if shape.source is Source.TABLE:
+        return statement.with_hint(items, "NOT INDEXED", "sqlite")
     index = f"{shape.column}_rank" if shape.source is Source.PROPERTY else shape.source.value
     return statement.with_hint(items, f"INDEXED BY {index}", "sqlite")
 
@@ -314,14 +331,17 @@ def border_statement() -> Statement:
 
 @functools.cache
 def split_statement() -> Statement:
-    """Return (key, overlapping rows) of the items with two rows in the R-tree, for box 0."""
+    """Return (key, x0, x1, y0, y1) of the rows of items that have two in the R-tree."""
     base = items.c.key.op("<<")(sa.literal_column(str(KIND_BITS)))
-    rows = [base.op("|")(_kind(kind)) for kind in (BoxKind.WEST_OF_TWO, BoxKind.EAST_OF_TWO)]
-    overlapping = sa.select(sa.func.count()).select_from(item_boxes).where(item_boxes.c.id.in_(rows), *_overlaps(0))
-    found = sa.select(items.c.key, overlapping.correlate(items).scalar_subquery())
-    return _compile(
-        found.where(items.c.boxes == sa.literal_column("2")).with_hint(items, "INDEXED BY items_split", "sqlite")
-    )
+    ids = [
+        sa.select(base.op("|")(_kind(kind)))
+        .where(items.c.boxes == sa.literal_column("2"))
+        .with_hint(items, "INDEXED BY items_split", "sqlite")
+        for kind in (BoxKind.WEST_OF_TWO, BoxKind.EAST_OF_TWO)
+    ]
+    box = item_boxes.c
+    found = sa.select(_key_of_box, box.x0, box.x1, box.y0, box.y1).where(box.id.in_(sa.union_all(*ids)))
+    return _compile(found)
 
 
 def _row_conditions(shape: Shape) -> list[Any]:
@@ -341,7 +361,8 @@ def _row_conditions(shape: Shape) -> list[Any]:
     if shape.source is Source.PROPERTY:
         found.append(sa.column(str(shape.column)).isnot(None))
     if shape.outline is not None:
-        found.append(compile_outline(shape.outline, shape.columns))
+        compile_filter = compile_outline.__wrapped__ if shape.is_long else compile_outline
+        found.append(compile_filter(shape.outline, shape.columns))
     return found
 
 

@@ -22,11 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stacserve.errors import QueryTimeout, Unavailable
+import numpy
+
+from stacserve.errors import InvalidFilter, QueryTimeout, Unavailable
 from stacserve.store.boxes import tree_bounds
 from stacserve.store.connections import open_reader, read_fact
-from stacserve.store.properties import Properties, read_properties
-from stacserve.store.snapshot import Snapshot
+from stacserve.store.properties import read_properties
+from stacserve.store.queries import split_statement
+from stacserve.store.snapshot import Snapshot, SplitRows
 
 Result = TypeVar("Result")
 Job = Callable[[Snapshot], Result]
@@ -35,6 +38,8 @@ READERS = 8
 QUICK_SECONDS = 0.005
 TURN_SECONDS = 0.1
 _STEPS_BETWEEN_CHECKS = 2_000
+# What SQLite says of statements beyond its limits (https://www.sqlite.org/limits.html).
+_TOO_COMPLEX = ("parser stack overflow", "too large (maximum depth", "too many SQL variables")
 
 
 class Reader:
@@ -54,11 +59,24 @@ class Reader:
     def _read_snapshot(self, version: str) -> Snapshot:
         if read_fact(self.connection, "state") != "ready":
             raise Unavailable("The index is being built; try again in a moment, /healthz tells when it is ready.")
-        rows = self.connection.execute("SELECT reach, count(*) FROM items WHERE reach > 0 GROUP BY reach").fetchall()
-        (root,) = self.connection.execute("SELECT data FROM item_boxes_node WHERE nodeno = 1").fetchone()
-        (box_rows,) = self.connection.execute("SELECT count(*) FROM item_boxes_rowid").fetchone()
-        properties: Properties = read_properties(self.connection)
-        return Snapshot(self.connection, version, properties, tuple(rows), tree_bounds(root), box_rows)
+        run = self.connection.execute
+        (root,) = run("SELECT data FROM item_boxes_node WHERE nodeno = 1").fetchone()
+        return Snapshot(
+            self.connection,
+            version,
+            read_properties(self.connection),
+            reaches=tuple(run("SELECT reach, count(*) FROM items WHERE reach > 0 GROUP BY reach")),
+            bounds=tree_bounds(root),
+            box_rows=run("SELECT count(*) FROM item_boxes_rowid").fetchone()[0],
+            split_rows=_read_split_rows(self.connection),
+            items=run("SELECT count(*) FROM items").fetchone()[0],
+        )
+
+
+def _read_split_rows(connection: sqlite3.Connection) -> SplitRows:
+    rows = connection.execute(*split_statement().with_values({})).fetchall()
+    table = numpy.array(rows, dtype=float).reshape(-1, 5)
+    return SplitRows(numpy.array([row[0] for row in rows], dtype=numpy.int64), table[:, 1:])
 
 
 class Readers:
@@ -73,21 +91,25 @@ class Readers:
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="stacserve-reader")
         # for the version alone, used from the event loop: PRAGMA data_version takes a microsecond
-        self._watcher = open_reader(path)
+        self._watcher = open_reader(path, patience=0.0)
+        # without a write-ahead log a writer may keep readers waiting, which must not happen on the event loop
+        (mode,) = self._watcher.execute("PRAGMA journal_mode").fetchone()
+        self._never_waits = mode == "wal"
         self._data_version: int | None = None
         self._version = ""
 
     def version(self) -> str:
         """Return the version of the store now, whoever wrote it."""
-        (data_version,) = self._watcher.execute("PRAGMA data_version").fetchone()
-        if data_version != self._data_version:
-            self._version = read_fact(self._watcher, "version") or ""
-            self._data_version = data_version
+        with contextlib.suppress(sqlite3.OperationalError):  # locked, where there is no write-ahead log
+            (data_version,) = self._watcher.execute("PRAGMA data_version").fetchone()
+            if data_version != self._data_version:
+                self._version = read_fact(self._watcher, "version") or ""
+                self._data_version = data_version
         return self._version
 
     async def run(self, job: Job[Result], *, quick: bool = False) -> Result:
         """Run a job; interrupts it if this task is cancelled. `quick`: try it here and now first."""
-        if quick:
+        if quick and self._never_waits:
             with contextlib.suppress(_Stopped):
                 return self._run(job, _Running(QUICK_SECONDS))
         running = _Running(self.query_timeout, self._turn)
@@ -116,9 +138,11 @@ class Readers:
             connection.execute("BEGIN")
             return job(reader.snapshot())
         except sqlite3.OperationalError as error:
-            if not running.stopped:
-                raise
-            raise _Stopped from error
+            if running.stopped:
+                raise _Stopped from error
+            if any(words in str(error) for words in _TOO_COMPLEX):
+                raise InvalidFilter("is nested too deeply for the index; write it with fewer parentheses") from error
+            raise
         finally:
             connection.set_progress_handler(None, 0)
             if connection.in_transaction:

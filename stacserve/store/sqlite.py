@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class SqliteStore:
 
     async def search_collections(self, limit: int, token: str | None) -> Page:
         """Return collections in the order of their ids."""
-        return await self._readers.run(functools.partial(_search_collections, limit=limit, token=token))
+        job = functools.partial(_search_collections, limit=limit, token=token, bytes_max=self._rules.bytes_max)
+        return await self._readers.run(job)
 
     async def get_item(self, container: Container, item_id: str) -> Document:
         """Return one item."""
@@ -161,7 +163,7 @@ def _node(snapshot: Snapshot, row: tuple[Any, ...]) -> Node:
     return Node(Document(path, parent_path, head), node_id, title, children)
 
 
-def _search_collections(snapshot: Snapshot, limit: int, token: str | None) -> Page:
+def _search_collections(snapshot: Snapshot, limit: int, token: str | None, bytes_max: int) -> Page:
     direction, name = ("next", "") if token is None else read_name_token(token)
     if token is None:
         sql, parameters = "id >= ? ORDER BY id", ("",)
@@ -173,7 +175,8 @@ def _search_collections(snapshot: Snapshot, limit: int, token: str | None) -> Pa
         f"SELECT id, path, parent_path, head {collections} AND {sql} LIMIT ?",
         (*parameters, limit + 1),
     ).fetchall()
-    more, rows = len(rows) > limit, rows[:limit]
+    kept = _first_fitting(rows[:limit], bytes_max)
+    more, rows = len(rows) > len(kept), kept
     backwards = direction == "prev"
     if backwards:
         rows.reverse()
@@ -187,6 +190,13 @@ def _search_collections(snapshot: Snapshot, limit: int, token: str | None) -> Pa
         write_name_token("prev", rows[0][0]) if precedes else None,
         count,
     )
+
+
+def _first_fitting(rows: list[tuple[Any, ...]], bytes_max: int) -> list[tuple[Any, ...]]:
+    """Return the first rows whose documents, their last members, fit into so many bytes; at least one."""
+    sizes = itertools.accumulate(len(row[-1]) for row in rows)
+    count = sum(1 for size in sizes if size <= bytes_max)
+    return rows[: max(1, count)]
 
 
 def _read_item(snapshot: Snapshot, container: Container, item_id: str) -> Document:

@@ -34,7 +34,8 @@ APPLICATION_ID = 0x53544143  # "STAC"
 
 metadata = MetaData()
 
-# source, root (folder), settings, index_id, version, state ("building" or "ready"), refreshed (seconds since 1970)
+# source, root (folder), settings, published, index_id, version, state ("building" or "ready"), refreshed (seconds
+# since 1970)
 facts = Table("facts", metadata, Column("name", Text, primary_key=True), Column("value", Text))
 
 # Every document that a link led to; `state` as in store.files.FileRow.
