@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import errno
 import functools
+import gc
 import math
 import os
 import signal
@@ -225,12 +226,22 @@ def has_usable_index(settings: Settings) -> bool:
 def build_index(settings: Settings) -> Report:
     """Read the source into its index, showing progress; wait for another process that is writing it."""
     ingest = functools.partial(ingest_catalog, settings.source, settings.db or None, allow=settings.allow)
-    with shown_progress() as progress:
+    with shown_progress() as progress, paused_garbage_collection():
         try:
             return ingest(progress=progress)
         except IndexBusy as error:
             click.echo(f"stacserve: {error.description} Waiting for it.", err=True)
             return ingest(progress=progress, wait_seconds=math.inf)
+
+
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Read without the garbage collector: documents are trees, freed without it, and it would walk through them all."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class ItemDocument(NamedTuple):
     `id` is None if it cannot be served: it is a `container` (a Catalog or Collection, for
     `catalog.read_container`), or an error in `problems` says why. `head` is as `store.interface.Document` says.
 
-    `values` holds the scalar properties by class and name: `n` a number, `s` a text, `b` a boolean, `t` the
+    `values` holds the scalar properties by class and name: `n` a number, `s` a text, `b` a boolean as 0 or 1, `t` the
     microseconds of a text that is an RFC 3339 instant (which is there as `s` too). `rest` is the JSON object
     of all other properties, or empty. Neither holds a NUL. `assets` and `cross_links` are as in
     `catalog.ContainerDocument`.
@@ -205,7 +205,8 @@ def _class_properties(properties: dict[str, Any]) -> tuple[dict[str, Scalar], di
         elif kind is int:
             values[_NUMBER[name]] = value if -INTEGER_MAX <= value <= INTEGER_MAX else float(value)
         elif kind is bool:
-            values[_BOOLEAN[name]] = value
+            # as SQLite keeps it; its adapter would be asked for each bool
+            values[_BOOLEAN[name]] = int(value)
         elif value is not None:
             others[name] = value
     return values, others, huge

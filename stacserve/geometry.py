@@ -24,6 +24,8 @@ GEOMETRY_EXAMPLE = 'write GeoJSON such as {"type":"Point","coordinates":[7.5,46.
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORLD = shapely.box(-180, -1e6, 180, 1e6)
+# Latitudes beyond 90 are wrong, but no reason not to find an item; beyond this they are none.
+_HIGHEST = 1000
 # How deep the coordinates of each type are nested above a position.
 _LEVELS = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 
@@ -134,15 +136,21 @@ def split_at_antimeridian(shape: BaseGeometry) -> BaseGeometry:
     if west >= -180 and east <= 180:
         return shape
     turns = range(math.floor((west + 180) / 360), math.floor((east + 180) / 360) + 1)
-    parts = [
-        shapely.intersection(affinity.translate(part, -360.0 * turn), _WORLD)
-        for part in shapely.get_parts(shape)
-        for turn in turns
-    ]
-    dimension = max(shapely.get_dimensions(part) for part in parts)
-    # a polygon that ends exactly at 180° leaves a line there, which is not part of it
-    kept = [part for part in parts if not part.is_empty and shapely.get_dimensions(part) == dimension]
+    kept: list[BaseGeometry] = []
+    for part in _simple_parts(shape):
+        pieces = [shapely.intersection(affinity.translate(part, -360.0 * turn), _WORLD) for turn in turns]
+        # a polygon that ends exactly at 180° leaves a line there, which is not part of it
+        dimension = shapely.get_dimensions(part)
+        kept += [piece for piece in pieces if not piece.is_empty and shapely.get_dimensions(piece) == dimension]
     return shapely.union_all(kept) if shapely.get_type_id(shape) != 7 else shapely.GeometryCollection(kept)
+
+
+def _simple_parts(shape: BaseGeometry) -> Shapes:
+    """Return the points, lines and polygons that a geometry consists of."""
+    parts: Shapes = shapely.get_parts(shape)
+    while (shapely.get_type_id(parts) > 3).any():
+        parts = shapely.get_parts(parts)
+    return parts
 
 
 def index_geometries(pairs: Sequence[tuple[Any, Any]]) -> list[IndexGeometry]:
@@ -160,7 +168,7 @@ def index_geometries(pairs: Sequence[tuple[Any, Any]]) -> list[IndexGeometry]:
     shapes = _simple_polygons([pairs[number][0]["coordinates"][0] for number in simple])
     bounds = shapely.bounds(shapes)
     good = shapely.is_valid(shapes) & (bounds[:, 0] >= -180) & (bounds[:, 2] <= 180)
-    good &= bounds[:, 2] - bounds[:, 0] <= 180
+    good &= (bounds[:, 2] - bounds[:, 0] <= 180) & (bounds[:, 1] >= -_HIGHEST) & (bounds[:, 3] <= _HIGHEST)
     for number, is_good, wkb in zip(simple, good.tolist(), shapely.to_wkb(shapes).tolist(), strict=True):
         results[number] = IndexGeometry(wkb, ()) if is_good else _index_geometry(*pairs[number])
     return [result for result in results if result is not None]
@@ -235,7 +243,7 @@ def _unwrap(shape: BaseGeometry, crosses: bool, complaints: list[str]) -> BaseGe
 
 
 def _lines_of(shape: BaseGeometry) -> Shapes:
-    parts = shapely.get_parts(shapely.get_parts(shape))
+    parts = _simple_parts(shape)
     lines: Shapes = numpy.concatenate([shapely.get_rings(parts), parts[shapely.get_type_id(parts) == 1]])
     return lines
 
@@ -371,7 +379,7 @@ def _read_position(position: Any) -> tuple[float, float]:
     if any(type(number) not in _NUMERIC or not -1e300 < number < 1e300 for number in position):
         raise ValueError("a position holds something that is not a finite number")
     longitude, latitude = float(position[0]), float(position[1])
-    if abs(longitude) > 540 or abs(latitude) > 1000:
+    if abs(longitude) > 540 or abs(latitude) > _HIGHEST:
         raise ValueError(f"{position[:2]} is not a position in degrees")
     return longitude, latitude
 

@@ -115,7 +115,7 @@ async def _ingest_in_thread(settings: Settings) -> None:
     def ingest() -> None:
         error: StacserveError | None = StartError(f"{settings.source} could not be read; the log says why")
         try:
-            error = _ingest(settings)
+            error = _ingest_or_wait(settings)
         finally:
             with suppress(RuntimeError):  # the event loop has ended meanwhile
                 loop.call_soon_threadsafe(end, error)
@@ -127,14 +127,20 @@ async def _ingest_in_thread(settings: Settings) -> None:
 
 
 def _refresh(settings: Settings) -> None:
-    started = time.time()
-    error = _ingest(settings)
-    while isinstance(error, IndexBusy):
-        # another process does it; should that one die, it is taken over
-        written = wait_for_writer(index_path(settings.source, settings.db or None))
-        error = None if written >= started else _ingest(settings)
+    error = _ingest_or_wait(settings)
     if error is not None:
         logger.error("the index could not be refreshed and is served as it is: %s", error.description)
+
+
+def _ingest_or_wait(settings: Settings) -> StacserveError | None:
+    """Read the source into its index, or wait for the process that does; should that one die, take over."""
+    path, started = index_path(settings.source, settings.db or None), time.time()
+    error = _ingest(settings)
+    while isinstance(error, IndexBusy):
+        logger.info("%s Waiting for it.", error.description)
+        is_done = wait_for_writer(path) >= started and is_usable(path, source_identity(settings.source))
+        error = None if is_done else _ingest(settings)
+    return error
 
 
 def _ingest(settings: Settings) -> StacserveError | None:

@@ -9,6 +9,7 @@ reading its batch again one by one, and becomes a Problem.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
@@ -30,6 +31,7 @@ from stacserve.temporal import ItemTimes
 Batch = tuple[list[ItemRequest], frozenset[str]]
 
 BATCHES_PER_WORKER = 2
+PIPE_BYTES = 2**20
 PART_BYTES = 16 * 2**20
 FIRST_PART = 64
 PART_MAX = 2_000
@@ -96,6 +98,8 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
             # Ctrl-C is for the process that asks
             process_group=0 if os.name == "posix" else None,
+            # of Linux: pipes of a megabyte, so that the two sides take turns less often
+            pipesize=PIPE_BYTES,
         )
         self._send(folder)
 
@@ -252,6 +256,8 @@ def _failed(request: ItemRequest, reason: str) -> ItemDocument:
 
 def main() -> None:
     """Read batches from standard input until it ends, and write their results to standard output."""
+    # documents are trees, which are freed without the garbage collector; it would walk through all of them in vain
+    gc.disable()
     output = os.fdopen(os.dup(1), "wb")
     # what anything else prints must not get among the results
     os.dup2(2, 1)

@@ -18,7 +18,7 @@ from stacserve.geometry import BBox, bbox_shape
 from stacserve.paths import collection_container
 from stacserve.search import ItemSearch
 from stacserve.store.boxes import box_rows
-from stacserve.store.filters import FLIPPED, Compiled, Slot, as_instant, outline_filter
+from stacserve.store.filters import FLIPPED, Compiled, Slot, as_instant, check_length, outline_filter
 from stacserve.store.properties import Kind, Properties
 from stacserve.store.tables import container_label
 from stacserve.temporal import Interval
@@ -99,7 +99,9 @@ def search_conditions(search: ItemSearch, properties: Properties, parent: int | 
     if search.filter is None:
         return found
     rest: list[Expression] = []
-    for part in _conjuncts(search.filter):
+    parts = list(_conjuncts(search.filter))
+    check_length(len(parts))
+    for part in parts:
         lifted = _lift(part, found)
         if lifted is None:
             rest.append(part)

@@ -44,7 +44,7 @@ _DAY_ENDS = {"<": 0, ">=": 0, "<=": 1, ">": 1}
 _KINDS = (Kind.TIME, Kind.NUMBER, Kind.TEXT, Kind.BOOL)
 _TIMES = ("date", Kind.TIME)
 # SQLite's expressions are at most 1000 deep, and a chain of ANDs is as deep as it is long.
-_OPERATIONS_MAX = 500
+_PREDICATES_MAX = 500
 
 _JSON_TYPES = {Kind.NUMBER: ("integer", "real"), Kind.TEXT: ("text",), Kind.BOOL: ("true", "false")}
 # SQLite's limit for the length of a pattern.
@@ -95,7 +95,7 @@ class _Outliner:
     def __init__(self, properties: Properties) -> None:
         self.properties = properties
         self.values: list[Any] = []
-        self.operations = 0
+        self.predicates = 0
 
     def outline(self, node: Any) -> Any:
         """Return a node with slots for its literals."""
@@ -121,9 +121,8 @@ class _Outliner:
     def _outline_operation(self, node: Operation) -> Any:
         if node.op not in SUPPORTED:
             raise InvalidFilter(f"{node.op} is not supported.{did_you_mean(node.op, SUPPORTED)}")
-        self.operations += 1
-        if self.operations > _OPERATIONS_MAX:
-            raise InvalidFilter(f"has more than {_OPERATIONS_MAX} operations; write lists such as id IN ('a', 'b')")
+        self.predicates += node.op not in ("and", "or", "not", "between")
+        check_length(self.predicates)
         if node.op == "like":
             return _outlined("like", self.outline(node.args[0]), self._pattern(node.args[1]))
         if node.op == "in":
@@ -191,6 +190,12 @@ class _Outliner:
                 by_kind.setdefault(Kind.TIME, []).append(instant.start)
         word = "only" if len(written) == 1 else "list"
         return [self._slot(f"{word} {kind}", orjson.dumps(by_kind[kind]).decode()) for kind in sorted(by_kind)]
+
+
+def check_length(predicates: int) -> None:
+    """Raise InvalidFilter if a filter has so many predicates that SQLite may not take them."""
+    if predicates > _PREDICATES_MAX:
+        raise InvalidFilter(f"has more than {_PREDICATES_MAX} conditions; write lists such as id IN ('a', 'b')")
 
 
 def _outlined(op: str, *args: Any) -> Operation:

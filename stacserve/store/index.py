@@ -468,7 +468,8 @@ def _leftovers(document: ItemDocument, placed: Set[str]) -> str | None:
         return document.rest.decode() or None
     missing = [key for key in document.values if key not in placed and key[0] != "t"]
     members = orjson.loads(document.rest or b"{}")
-    members.update({key[1:]: document.values[key] for key in missing})
+    values = {key: document.values[key] for key in missing}
+    members.update({key[1:]: bool(value) if key[0] == "b" else value for key, value in values.items()})
     return orjson.dumps(members).decode()
 
 

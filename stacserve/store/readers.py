@@ -91,9 +91,10 @@ class Readers:
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="stacserve-reader")
         # for the version alone, used from the event loop: PRAGMA data_version takes a microsecond
-        self._watcher = open_reader(path, patience=0.0)
-        # without a write-ahead log a writer may keep readers waiting, which must not happen on the event loop
+        self._watcher = open_reader(path)
         (mode,) = self._watcher.execute("PRAGMA journal_mode").fetchone()
+        # without a write-ahead log a writer may keep readers waiting, which must not happen on the event loop
+        self._watcher.execute("PRAGMA busy_timeout = 0")
         self._never_waits = mode == "wal"
         self._data_version: int | None = None
         self._version = ""
