@@ -17,6 +17,8 @@ from stacserve.store.files import FileRow
 from stacserve.store.index import ContainerRow, Index
 
 ROOT_PATH = b"/"
+# Of an address: beyond it the ids of catalogs far above are hashed, for URLs have an end.
+_PREFIX_LENGTH = 1_000
 
 
 class Discovery:
@@ -29,6 +31,7 @@ class Discovery:
         self.known = {row.key: row for row in index.read_containers()}
         self.collections_before = _served_collections(self.known.values())
         self.seen: set[int] = set()
+        self.paths: dict[int, str] = {}
         self.removed = 0
 
     def walk(self) -> None:
@@ -64,6 +67,7 @@ class Discovery:
                 self._move(self.known.get(file.key), parent, position)
                 continue
             self.seen.add(file.key)
+            self.paths[file.key] = file.path
             children = self._visit(file, parent, position)
             queue.extend((child, file.key, number) for child, number in children)
 
@@ -157,10 +161,10 @@ class Discovery:
 
     def _complain_of_loops(self, file: FileRow, paths: list[str]) -> None:
         above = {file.path}
-        row = self.known.get(file.key)
-        while row is not None and row.parent is not None:
-            row = self.known.get(row.parent)
-            above |= {path for _, path, *_ in self.index.files.read_keys([row.key])} if row else set()
+        row = self.known[file.key]
+        while row.parent is not None:
+            above.add(self.paths[row.parent])
+            row = self.known[row.parent]
         loops = [path for path in paths if path in above]
         if loops:
             reason = f"a link leads back to {loops[0]}, which is above this document"
@@ -212,6 +216,8 @@ def _place_below_root(rows: dict[int, ContainerRow]) -> dict[int, ContainerRow]:
     queue: deque[tuple[ContainerRow, str, str | None]] = deque((row, "", None) for row in children[None])
     while queue:
         row, prefix, collection = queue.popleft()
+        if len(prefix) > _PREFIX_LENGTH:
+            prefix = "~" + _hash(prefix) + ":"
         address = prefix + row.id
         if row.kind == "collections":
             collection = row.id
@@ -244,9 +250,13 @@ def _separate(placed: dict[int, ContainerRow], paths: dict[int, str]) -> None:
         if address is None:
             continue
         if address in taken:
-            address += "~" + hashlib.blake2b(paths[key].encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
+            address += "~" + _hash(paths[key])
             placed[key] = placed[key]._replace(address=address)
         taken.add(address)
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
 
 
 def _shadowed(placed: dict[int, ContainerRow], paths: dict[int, str]) -> list[tuple[int, Problem]]:

@@ -22,6 +22,10 @@ from stacserve.errors import InvalidParameter
 BBOX_EXAMPLE = "write west,south,east,north such as 5.5,46,10,48"
 GEOMETRY_EXAMPLE = 'write GeoJSON such as {"type":"Point","coordinates":[7.5,46.9]}'
 
+# A repair of this many crossings takes a tenth of a second.
+CROSSINGS_MAX = 300
+_EDGES_AT_ONCE = 20
+
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORLD = shapely.box(-180, -1e6, 180, 1e6)
 # Latitudes beyond 90 are wrong, but no reason not to find an item; beyond this they are none.
@@ -120,10 +124,10 @@ def parse_geometry(
 ) -> BaseGeometry:
     """Return the geometry of a GeoJSON object (RFC 7946, section 3.1), valid and split at the antimeridian."""
     try:
-        shape = _build_geometry(value, depth_max, _Budget(points_max), strict=True)
+        shape = _make_valid(_build_geometry(value, depth_max, _Budget(points_max), strict=True))
     except ValueError as error:
         raise InvalidParameter(parameter, f"{error}; {GEOMETRY_EXAMPLE}") from error
-    shape = split_at_antimeridian(_make_valid(shape))
+    shape = split_at_antimeridian(shape)
     if shape.is_empty:
         raise InvalidParameter(parameter, f"the geometry is empty; {GEOMETRY_EXAMPLE}")
     shapely.prepare(shape)
@@ -385,4 +389,30 @@ def _read_position(position: Any) -> tuple[float, float]:
 
 
 def _make_valid(shape: BaseGeometry) -> BaseGeometry:
-    return shape if shape.is_valid else shapely.make_valid(shape)
+    """Return the shape with rings that do not cross themselves; `ValueError` if that would take too long."""
+    if shape.is_valid:
+        return shape
+    if _has_many_crossings(shape):
+        raise ValueError(f"the geometry crosses itself more than {CROSSINGS_MAX} times")
+    return shapely.make_valid(shape)
+
+
+def _has_many_crossings(shape: BaseGeometry) -> bool:
+    """Whether edges meet so often that a repair, which takes the square of that, is out of the question."""
+    parts = shapely.get_parts(shape)
+    while (shapely.get_type_id(parts) == shapely.GeometryType.GEOMETRYCOLLECTION).any():
+        parts = shapely.get_parts(parts)
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(shapely.get_parts(parts))]
+    if not rings:
+        return False
+    edges = numpy.concatenate([numpy.stack([ring[:-1], ring[1:]], axis=1) for ring in rings])
+    segments: Shapes = numpy.asarray(shapely.linestrings(edges), dtype=object)
+    tree = shapely.STRtree(segments)
+    # every edge meets itself and its two neighbours
+    meetings = -3 * len(segments)
+    for start in range(0, len(segments), _EDGES_AT_ONCE):
+        meetings += tree.query(segments[start : start + _EDGES_AT_ONCE], predicate="intersects").shape[1]
+        met_so_far = meetings + 3 * max(0, len(segments) - start - _EDGES_AT_ONCE)
+        if met_so_far > 2 * CROSSINGS_MAX:
+            return True
+    return False

@@ -19,6 +19,7 @@ from stacserve.catalog import Source, open_source
 from stacserve.discovery import Discovery
 from stacserve.documents import ItemDocument, ItemRequest
 from stacserve.errors import StartError
+from stacserve.folder import is_text
 from stacserve.pool import read_items_parallel
 from stacserve.problems import WARNING, Problem
 from stacserve.settings import default_index_folder
@@ -31,7 +32,9 @@ _BATCH = 250
 _STAMPS = 5_000
 # Below this, starting processes takes longer than reading.
 _POOL_MIN = 1_500
-_GONE_ADVICE = "remove the link, or bring the file back; what it said before is still served"
+_GONE_ADVICE = "remove the link, or bring the file back; what was served of it still is"
+# File names have at most 255 bytes, and SQLite appends to them.
+_NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def index_path(source: str, db: str | Path | None = None) -> Path:
     if db:
         return Path(db)
     identity = source_identity(source)
-    name = re.sub(r"[^\w.-]+", "-", Path(identity).stem) or "catalog"
+    name = re.sub(r"[^\w.-]+", "-", Path(identity).stem)[:_NAME_LENGTH] or "catalog"
     digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
     return default_index_folder() / f"{name}-{digest}-v{SCHEMA_VERSION}.sqlite"
 
@@ -70,6 +73,8 @@ def index_path(source: str, db: str | Path | None = None) -> Path:
 def source_identity(source: str) -> str:
     """Return the absolute path that stands for a source; a folder and the catalog.json in it are one."""
     path = os.path.abspath(source)
+    if not is_text(path):
+        raise StartError(f"The name of {path!a} is not UTF-8, which nothing could store or link; rename the folder.")
     folder, name = os.path.split(path)
     return folder if name in ("catalog.json", "collection.json") else path
 

@@ -132,7 +132,13 @@ def _read(search: ItemSearch | Mapping[str, Any]) -> ItemSearch:
 
 
 def _node(node_id: str, kind: str) -> dict[str, Any]:
-    document = {"type": kind, "stac_version": "1.1.0", "id": node_id, "description": node_id, "links": []}
+    document: dict[str, Any] = {
+        "type": kind,
+        "stac_version": "1.1.0",
+        "id": node_id,
+        "description": node_id,
+        "links": [],
+    }
     if kind == "Collection":
         extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
         document |= {"license": "CC0-1.0", "extent": extent}

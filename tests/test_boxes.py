@@ -26,7 +26,7 @@ COUNTS = [0, 1, 39, 40, 41, 80, 81, 1_600, 1_601, 5_000]
 def random_boxes(count: int, seed: int = 0) -> dict[int, Box]:
     """Return boxes as x0 x1 y0 y1 r0 r1 by row number: points among them, some at one place, of rising rank."""
     rng = Random(seed)
-    boxes = {}
+    boxes: dict[int, Box] = {}
     for number in range(count):
         x, y = rng.choice([(rng.uniform(-180, 180), rng.uniform(-90, 90)), (7.1, 46.3), (-180.0, 0.1)])
         width, height = rng.choice([0.0, 1e-7, 0.1, 30.0]), rng.choice([0.0, 1e-7, 0.1, 30.0])
@@ -259,6 +259,24 @@ def test_a_geometry_finds_what_it_meets(shapes_and_index: Any, seed: int) -> Non
     shape = shapely.affinity.scale(_random_shape(rng), rng.choice([1, 1, 3]), rng.choice([1, 1, 3]))
     geometry = json.loads(shapely.to_geojson(shape))
     check_spatial(shapes_and_index, {"intersects": geometry}, shapely.geometry.shape(geometry))
+
+
+whole_spans = st.tuples(st.integers(-7, 7).map(float), st.integers(-7, 7).map(float)).map(sorted)
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=whole_spans, y=whole_spans, seed=st.integers(0, 10**6))
+def test_a_geometry_a_turn_further_finds_the_same(
+    shapes_and_index: Any, x: list[float], y: list[float], seed: int
+) -> None:
+    """One part lies beyond 180 degrees, one at home, one across the antimeridian."""
+    far, near = rectangle(x[0], y[0], x[1], y[1]), _random_shape(Random(seed))
+    parts = [shapely.affinity.translate(far, 360), near, shapely.box(178, -1, 182, 1)]
+    shapes, index = shapes_and_index
+    with reading(index) as snapshot:
+        found = find_ids(snapshot, {"intersects": json.loads(shapely.to_geojson(shapely.GeometryCollection(parts)))})
+    wanted = shapely.intersects(far, shapes) | shapely.intersects(near, shapes)
+    assert found == [f"{number:03}" for number in numpy.flatnonzero(wanted).tolist()]
 
 
 @settings(max_examples=20, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import re
 import sqlite3
@@ -16,7 +17,18 @@ from hypothesis import strategies as st
 
 from oracle import SourceItem, evaluate, read_items
 from random_stac import INSTANTS, NUMBERS, TEXTS
-from searching import Item, find_ids, identity_of, index_items, make_box, make_item, read_search, reading
+from searching import (
+    RULES,
+    Item,
+    find_ids,
+    find_page,
+    identity_of,
+    index_items,
+    make_box,
+    make_item,
+    read_search,
+    reading,
+)
 from stacserve.errors import InvalidFilter
 from stacserve.store import open_store, properties
 from stacserve.store.filters import SUPPORTED, glob_from_like
@@ -47,7 +59,7 @@ def make_items() -> list[Item]:
     values = [*SCALARS, None, [1], {"a": 1}]
     items = [make_item(f"p-{number}", p=value) for number, value in enumerate(values)]
     items += [make_item(f"day-{number}", day=day) for number, day in enumerate(DAYS)]
-    some = [1, 1.0, 2, "a", "b", "1", True, False, None, *INSTANTS[:3], "2024-06-01T13:00:00Z"]
+    some = [1, 1.0, 2, "a", "1", True, None, *INSTANTS[:2], "2024-06-01T13:00:00Z"]
     pairs = itertools.product(some, repeat=2)
     items += [make_item(f"pair-{number}", p=left, q=right) for number, (left, right) in enumerate(pairs)]
     items.append(make_item("nothing"))
@@ -68,10 +80,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def check(served: Served, tree: Any) -> None:
     """Compare who a filter is true, false and unknown for with the oracle."""
     snapshot, items = served
-    truth = {True: tree, False: {"op": "not", "args": [tree]}, None: {"op": "isNull", "args": [tree]}}
-    for value, asked in truth.items():
-        wanted = {item.identity.id for item in items if evaluate(tree, item) is value}
-        assert set(find_ids(snapshot, {"filter": asked})) == wanted, (value, tree)
+    truth = {item.identity.id: evaluate(tree, item) for item in items}
+    asked = {True: tree, False: {"op": "not", "args": [tree]}, None: {"op": "isNull", "args": [tree]}}
+    for value, question in asked.items():
+        wanted = {item_id for item_id, found in truth.items() if found is value}
+        assert set(find_ids(snapshot, {"filter": question})) == wanted, (value, tree)
 
 
 # --- Comparisons
@@ -267,7 +280,8 @@ NAMES = [
 @pytest.mark.parametrize("columns", [100, 5])
 def test_every_name_is_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setattr(properties, "COLUMNS_MAX", columns)
-    items = [make_item(f"{number}", **{name: number}) for number, name in enumerate(NAMES)]
+    named: list[dict[str, Any]] = [{name: number} for number, name in enumerate(NAMES)]
+    items = [make_item(f"{number}", **own) for number, own in enumerate(named)]
     with reading(index_items(tmp_path, items)) as snapshot:
         for number, name in enumerate(NAMES):
             for tree in [
@@ -369,6 +383,36 @@ def test_a_text_that_no_item_can_hold_is_refused(places: Snapshot, text: str) ->
         find_ids(places, {"filter": {"op": "like", "args": [P, text]}})
     with pytest.raises(InvalidFilter):
         find_ids(places, {"filter": {"op": "=", "args": [{"property": text}, 1]}})
+
+
+STRICT = dataclasses.replace(RULES, unknown_properties="error")
+
+
+@pytest.mark.parametrize("name", ["p", "q", "day", "id", "collection", "datetime", "geometry"])
+def test_a_property_that_items_have_is_known(served: Served, name: str) -> None:
+    for tree in [
+        {"op": "isNull", "args": [{"property": name}]},
+        {"op": "or", "args": [True, {"op": "=", "args": [1, P]}]},
+    ]:
+        assert find_page(served[0], {"filter": tree}, STRICT) == find_page(served[0], {"filter": tree})
+
+
+def test_a_property_of_lists_is_known(tmp_path: Path) -> None:
+    tree = {"op": "isNull", "args": [{"property": "list"}]}
+    with reading(index_items(tmp_path, [make_item("a", list=[1]), make_item("b", list=None)])) as snapshot:
+        assert [identity_of(one).id for one in find_page(snapshot, {"filter": tree}, STRICT).documents] == ["b"]
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS)
+def test_a_property_that_no_item_has_can_be_an_error(served: Served, wrap: Any) -> None:
+    for tree in [{"op": "=", "args": [1, {"property": "dya"}]}, {"op": "in", "args": [{"property": "dya"}, [1]]}]:
+        with pytest.raises(InvalidFilter, match="no item has a property 'dya'"):
+            find_page(served[0], {"filter": wrap(tree)}, STRICT)
+
+
+def test_the_nearest_name_is_told(served: Served) -> None:
+    with pytest.raises(InvalidFilter, match="Did you mean 'datetime'"):
+        find_page(served[0], {"filter": {"op": "=", "args": [1, {"property": "date_time"}]}}, STRICT)
 
 
 # --- How much is too much

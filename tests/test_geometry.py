@@ -220,7 +220,7 @@ def test_a_ring_that_crosses_itself_is_made_valid(ring: list[Any], area: float) 
 
 
 def nested(depth: int) -> dict[str, Any]:
-    value = GOOD[0]
+    value: dict[str, Any] = GOOD[0]
     for _ in range(depth):
         value = {"type": "GeometryCollection", "geometries": [value]}
     return value

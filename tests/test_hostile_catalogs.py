@@ -345,7 +345,7 @@ def spoilt_members(draw: st.DrawFn, name: str) -> bytes:
             if draw(st.booleans()):
                 del place[key]
             else:
-                place[key] = draw(st.sampled_from(NASTY))
+                place[key] = copy.deepcopy(draw(st.sampled_from(NASTY)))
             break
     return json.dumps(document).encode()
 

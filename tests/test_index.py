@@ -65,7 +65,8 @@ def test_served_folder_is_left_as_it_is(catalog: Path, tmp_path: Path) -> None:
 
 
 def test_copy_of_an_index_is_an_index(catalog: Path, index: Path, tmp_path: Path) -> None:
-    copy = shutil.copy(index, tmp_path / "copy.db")
+    copy = tmp_path / "copy.db"
+    shutil.copy(index, copy)
     assert read_index(copy) == read_index(index)
     assert ingest_catalog(str(catalog), copy).indexed == 0
 
@@ -218,7 +219,7 @@ def test_index_in_a_folder_that_cannot_be_written_is_read(index: Path, monkeypat
     forbid_shared_memory(index)
     with pytest.raises(sqlite3.OperationalError):
         read_index(index)
-    monkeypatch.setattr(connections.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert read_index(index) == served
 
 
@@ -238,7 +239,7 @@ def test_file_system_without_shared_memory_is_served_with_a_warning(
         uri = str(path) if options.pop("uri", False) else Path(path).absolute().as_uri() + "?mode=rwc"
         return connect(uri + "&vfs=unix-none", uri=True, **options)
 
-    monkeypatch.setattr(index_module.sqlite3, "connect", connect_without)
+    monkeypatch.setattr(sqlite3, "connect", connect_without)
     monkeypatch.setattr(connections, "check_sqlite", lambda: None)
     monkeypatch.setattr(index_module, "check_sqlite", lambda: None)
     ingest_catalog(str(catalog), tmp_path / "index.db")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,13 +230,24 @@ def test_source_is_its_absolute_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source_identity("alps/other.json") == str(SAMPLE_CATALOGS / "alps/other.json")
 
 
-@pytest.mark.parametrize("name", ["ümläut 😀", "a'b\"c", "-x", "%41", "x" * 100])
+@pytest.mark.parametrize("name", ["ümläut 😀", "a'b\"c", "-x", "%41", "x" * 250, "漢" * 80])
 def test_name_of_a_source_may_be_odd(tmp_path: Path, name: str) -> None:
     write(tmp_path / name / "catalog.json", catalog("root", link("item", "i.json")))
     write(tmp_path / name / "i.json", item("i"))
     assert ingest_catalog(str(tmp_path / name)).items == 1
     assert index_path(str(tmp_path / name)).is_file()
     assert len(read_index(index_path(str(tmp_path / name))).items) == 1
+
+
+def test_name_of_a_source_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    write(folder / "catalog.json", catalog())
+    with pytest.raises(StartError, match="is not UTF-8"):
+        ingest_catalog(str(folder))
 
 
 def test_wrong_source_leaves_no_index(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 
 from oracle import Identity, SourceItem, expected, read_items
 from random_stac import random_catalog, random_search
-from searching import find_pages, identities_of, read_search, reading
+from searching import find_pages, identities_of, index_items, read_search, reading
 from stacserve import ingest_catalog
 from stacserve.search import ItemSearch
 from stacserve.store import counts, planner, properties, walk
 from stacserve.store.conditions import Conditions
+from stacserve.store.interface import Page
 from stacserve.store.planner import Plan
 from stacserve.store.queries import Source
 from stacserve.store.snapshot import Snapshot
@@ -29,7 +30,7 @@ class Served(NamedTuple):
     """A generated catalog with its index."""
 
     items: list[SourceItem]
-    index: Path
+    db: Path
 
 
 @pytest.fixture(scope="module", params=SEEDS)
@@ -97,7 +98,7 @@ def test_every_plan_gives_the_same_pages(served: Served, monkeypatch: pytest.Mon
     monkeypatch.setattr(walk, "choose_plan", forced)
     monkeypatch.setattr(walk, "LOOKED_UP_MAX", looked_up)
     monkeypatch.setattr(counts, "_CHUNK", 7)
-    with reading(served.index) as snapshot:
+    with reading(served.db) as snapshot:
         for number, (search, wanted) in enumerate(searches_of(served.items, looked_up)):
             forced.number, forced.count = 0, 1
             while forced.number < forced.count:
@@ -105,12 +106,13 @@ def test_every_plan_gives_the_same_pages(served: Served, monkeypatch: pytest.Mon
                 forced.number += 1
 
 
-@pytest.mark.parametrize("cap", [0, 1, 10])
+@pytest.mark.parametrize(("cap", "cost"), [(0, 10**9), (1, 5), (10, 1)])
 def test_what_the_planner_chooses_gives_the_same_pages(
-    served: Served, monkeypatch: pytest.MonkeyPatch, cap: int
+    served: Served, monkeypatch: pytest.MonkeyPatch, cap: int, cost: int
 ) -> None:
     monkeypatch.setattr(planner, "CAP", cap)
-    with reading(served.index) as snapshot:
+    monkeypatch.setattr(counts, "SCATTERED_COST", cost)
+    with reading(served.db) as snapshot:
         for search, wanted in searches_of(served.items, cap):
             check_pages(snapshot, search, wanted, limit=11)
 
@@ -119,8 +121,22 @@ def test_properties_without_columns_are_found_as_well(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(properties, "COLUMNS_MAX", 3)
-    ingest_catalog(str(served.index.parent / "catalog"), tmp_path / "index.db", processes=0)
+    ingest_catalog(str(served.db.parent / "catalog"), tmp_path / "index.db", processes=0)
     with reading(tmp_path / "index.db") as snapshot:
         assert len([column for kinds in snapshot.properties.columns.values() for column in kinds]) == 3
         for search, wanted in searches_of(served.items, 3):
             check_pages(snapshot, search, wanted, limit=11)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_an_empty_catalog_answers_everything_with_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    forced = Planner()
+    monkeypatch.setattr(walk, "choose_plan", forced)
+    with reading(index_items(tmp_path, [])) as snapshot:
+        for search, _ in searches_of(served.items, number):
+            forced.number, forced.count = 0, 1
+            while forced.number < forced.count:
+                assert find_pages(snapshot, dataclasses.replace(search, catalog=None)) == [Page([], None, None, 0)]
+                forced.number += 1

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import shapely
@@ -54,7 +54,7 @@ def add(connection: sqlite3.Connection, places: Sequence[Place], first_key: int)
             connection.execute("INSERT INTO geometries VALUES (?, ?)", (key, wkb))
 
 
-def remove(connection: sqlite3.Connection, keys: Sequence[int]) -> None:
+def remove(connection: sqlite3.Connection, keys: list[int]) -> None:
     delete_boxes(connection, keys)
     for table in ("items", "geometries"):
         connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])  # noqa: S608
@@ -223,7 +223,8 @@ def check_against_oracle(folder: Path, items: list[Item]) -> None:
     index = index_items(folder, items)
     source = read_items(folder / "catalog")
     with reading(index) as snapshot:
-        for search in [{}, {"bbox": [5, 45, 6, 47]}, {"datetime": "2000-01-01T00:00:00Z/.."}]:
+        searches: list[dict[str, Any]] = [{}, {"bbox": [5, 45, 6, 47]}, {"datetime": "2000-01-01T00:00:00Z/.."}]
+        for search in searches:
             pages = find_pages(snapshot, {**search, "limit": 7})
             assert identities_of(pages) == expected(source, search)
             assert {page.matched for page in pages} == {len(expected(source, search))}

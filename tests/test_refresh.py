@@ -12,10 +12,9 @@ import pytest
 
 from indexes import Served, find_faults, read_index, read_version, reasons, search_ids
 from source_files import catalog, collection, item, link, write
-from stacserve import ingest_catalog
 from stacserve.errors import StartError
 from stacserve.folder import Folder
-from stacserve.ingest import Report
+from stacserve.ingest import Report, ingest_catalog
 from stacserve.store import index as index_module
 from walking import client_of
 
@@ -365,6 +364,20 @@ def test_one_of_two_items_of_an_id_is_served(source: Source, change: dict[str, A
     assert any("'twin'" in reason for _, reason in source.reasons()) == (served == {"a": "twin"})
 
 
+@pytest.mark.parametrize("batch", [1, 250])
+def test_ids_go_from_file_to_file(source: Source, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stacserve.ingest._BATCH", batch)
+    names = ["c/d.json", "c/c.json", "c/b.json", "c/a.json"]
+    source.write(c__collection=collection("c", *[link("item", Path(name).name) for name in names]))
+    for shift in range(4):
+        for number, name in enumerate(names):
+            write(source.root / name, item(str((number + shift) % 4), properties={"datetime": None, "from": name}))
+        source.ingest()
+        served = {document["properties"]["from"]: document["id"] for document in source.served().items.values()}
+        assert served == {name: str((number + shift) % 4) for number, name in enumerate(names)}
+        assert not any("as well" in reason for _, reason in source.reasons())
+
+
 def test_file_that_comes_first_by_path_takes_over_an_id(source: Source) -> None:
     source.write(c__collection=collection("c", *[link("item", name) for name in ("a.json", "b.json", "0.json")]))
     source.write(c__0=twin("0", "a"))
@@ -481,7 +494,12 @@ def test_old_root_stays_until_the_new_one_can_be_read(source: Source) -> None:
 def test_readers_see_the_old_version_until_the_end(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = source.served(), []
     finish = index_module.Index.finish
-    monkeypatch.setattr(index_module.Index, "finish", lambda index: (seen.append(source.served()), finish(index)))
+
+    def look_and_finish(index: index_module.Index) -> None:
+        seen.append(source.served())
+        finish(index)
+
+    monkeypatch.setattr(index_module.Index, "finish", look_and_finish)
     source.write(c__a=item("other"), c__collection=collection("d", link("item", "a.json")))
     source.ingest()
     assert seen == [before]

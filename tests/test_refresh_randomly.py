@@ -8,7 +8,7 @@ import pytest
 
 from indexes import Served, find_faults, read_index, read_version
 from random_changes import RandomCatalog
-from stacserve import ingest_catalog
+from stacserve import ingest, ingest_catalog
 
 STEPS = 6
 
@@ -40,6 +40,13 @@ def compare(refreshed: Served, built: Served) -> None:
 
 def places(served: Served) -> list[tuple[str, str, str]]:
     return sorted((problem["path"], problem["pointer"], problem["severity"]) for problem in served.problems)
+
+
+@pytest.fixture(autouse=True)
+def _batches(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read one item at a time for every other seed: then each may meet what those before have done."""
+    if seed % 2:
+        monkeypatch.setattr(ingest, "_BATCH", 1)
 
 
 @pytest.mark.parametrize("seed", range(8))

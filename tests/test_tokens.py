@@ -55,7 +55,7 @@ def test_a_token_survives_being_written(token: PageToken, query: str) -> None:
 @given(token=tokens, query=texts, other=texts)
 def test_a_token_of_another_query_is_refused(token: PageToken, query: str, other: str) -> None:
     if query != other:
-        with pytest.raises(InvalidParameter, match="^token: this token belongs to another query"):
+        with pytest.raises(InvalidParameter, match=r"^token: this token belongs to another query"):
             read_token(write_token(token, query), other)
 
 
@@ -63,7 +63,7 @@ def test_a_token_of_another_query_is_refused(token: PageToken, query: str, other
 @PATIENT
 @given(text=st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_garbage_is_no_token(read: Callable[[str], Any], text: str) -> None:
-    with pytest.raises(InvalidParameter, match="^token: this is no page token"):
+    with pytest.raises(InvalidParameter, match=r"^token: this is no page token"):
         read(text)
 
 
@@ -89,8 +89,9 @@ def test_any_json_is_a_token_or_refused(read: Callable[[str], Any], content: Any
 @pytest.mark.parametrize(
     "change",
     [
-        {0: 2}, {0: "1"}, {0: None}, {1: "x"}, {1: ""}, {1: None}, {1: ["n"]}, {1: {}}, {2: 5}, {2: None}, {3: 0.0}, {3: True},
-        {3: "0"}, {3: 2**62}, {3: -(2**62)}, {3: 2**70}, {3: []}, {4: None}, {4: 1}, {5: None}, {5: []}, {6: None}, {6: 1},
+        {0: 2}, {0: "1"}, {0: None}, {1: "x"}, {1: ""}, {1: None}, {1: ["n"]}, {1: {}}, {2: 5}, {2: None}, {3: 0.0},
+        {3: True}, {3: "0"}, {3: 2**62}, {3: -(2**62)}, {3: 2**70}, {3: []}, {4: None}, {4: 1}, {5: None}, {5: []},
+        {6: None}, {6: 1},
     ],
 )  # fmt: skip
 def test_every_part_of_a_token_is_checked(change: dict[int, Any]) -> None:
@@ -99,7 +100,7 @@ def test_every_part_of_a_token_is_checked(change: dict[int, Any]) -> None:
     for place, value in change.items():
         content[place] = value
     for changed in (content, [*content, 1], content[:-1], dict(enumerate(content))):
-        with pytest.raises(InvalidParameter, match="^token: this is no page token"):
+        with pytest.raises(InvalidParameter, match=r"^token: this is no page token"):
             read_token(encoded(changed), "q")
 
 
@@ -172,8 +173,10 @@ def test_page_and_size_are_not_part_of_a_search(body: dict[str, Any]) -> None:
 
 
 def test_long_filters_that_differ_at_their_end_have_hashes_that_differ() -> None:
-    points = [[number / 1_000, number % 7] for number in range(1_000)]
-    bodies = [{"intersects": {"type": "LineString", "coordinates": [*points, [5, last]]}} for last in (1, 1.0000001)]
+    points: list[Any] = [[number / 1_000, number % 7] for number in range(1_000)]
+    bodies: list[dict[str, Any]] = [
+        {"intersects": {"type": "LineString", "coordinates": [*points, [5, last]]}} for last in (1, 1.0000001)
+    ]
     bodies += [
         {"filter": {"op": "s_intersects", "args": [{"property": "geometry"}, body["intersects"]]}}
         for body in bodies[:2]

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import shapely
@@ -120,7 +121,7 @@ def s_intersects(left: bytes | None, right: bytes | None) -> int | None:
         return None
     if len(right) < len(left):
         left, right = right, left
-    return int(shapely.intersects(_prepared(right), shapely.from_wkb(left)))
+    return int(shapely.intersects(_prepared(right, threading.get_ident()), shapely.from_wkb(left)))
 
 
 def read_instant(text: str | None) -> int | None:
@@ -132,7 +133,8 @@ def read_instant(text: str | None) -> int | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _prepared(wkb: bytes) -> shapely.Geometry:
+def _prepared(wkb: bytes, thread: int) -> shapely.Geometry:
+    """Return a prepared geometry for one thread: GEOS adds to it while it is used."""
     shape = shapely.from_wkb(wkb)
     shapely.prepare(shape)
     return shape

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import shapely
 
 from stacserve.store.conditions import Conditions, intersects_all
 from stacserve.store.planner import Plan, count_choices
@@ -31,10 +32,8 @@ SCATTERED_COST = 5
 
 def count_matches(snapshot: Snapshot, conditions: Conditions, plan: Plan, span: Span) -> int:
     """Return how many items of a span meet the conditions."""
-    source = plan.source
-    if not plan.whole:
-        source = Source.BOXES if conditions.areas else Source.RANK if span.is_bounded() else Source.ANY
-    shape = statement_shape(conditions, snapshot.properties, source, reach=span.reach, column=plan.column, what="count")
+    source, column, _ = plan if plan.whole else _plan_count(snapshot, conditions, span)
+    shape = statement_shape(conditions, snapshot.properties, source, reach=span.reach, column=column, what="count")
     if _boxes_suffice(shape, span):
         return _count_in_box(snapshot, conditions)
     ranks = span.is_bounded() or source is Source.BOXES
@@ -106,7 +105,9 @@ def matching_keys(snapshot: Snapshot, conditions: Conditions, keys: list[int]) -
 def _select_matching(snapshot: Snapshot, conditions: Conditions, keys: str) -> set[int]:
     cursor = snapshot.connection.execute(*geometry_statement().with_values({"keys": keys}))
     found: set[int] = set()
-    while rows := cursor.fetchmany(_CHUNK):
+    # between chunks SQLite looks whether the query should stop
+    points = sum(int(shapely.get_num_coordinates(area.shape)) for area in conditions.areas)
+    while rows := cursor.fetchmany(max(100, _CHUNK // (1 + points // 500))):
         matches = intersects_all([wkb for _, wkb in rows], conditions.areas)
         found.update(rows[number][0] for number in matches.nonzero()[0].tolist())
     return found

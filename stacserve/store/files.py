@@ -128,6 +128,11 @@ class Files:
         sql = "UPDATE files SET state = 'changed' WHERE parent = ? AND is_container = 0 AND state <> 'new'"
         self.connection.executemany(sql, [(parent,) for parent in parents])
 
+    def mark_shadowed(self, key: int) -> None:
+        """Note that another document of the same identity is served, unless this one is still to be read again."""
+        sql = f"UPDATE files SET state = 'shadowed' WHERE key = ? AND NOT {_WAITING}"  # noqa: S608 (constants)
+        self.connection.execute(sql, (key,))
+
     def mark_shadowed_changed(self) -> None:
         """Have the documents read again that lost to another of the same identity."""
         shadowed = self.connection.execute(

@@ -10,7 +10,6 @@ applies to the kinds that both sides have. Where they share none, the result is 
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -258,7 +257,6 @@ def glob_from_like(pattern: str) -> str:
     return "".join(parts)
 
 
-@functools.lru_cache(maxsize=512)
 def compile_outline(outline: Any, columns_key: tuple[Any, ...]) -> Sql:
     """Return the SQL condition of an outline; `columns_key` is `columns_of(outline, properties)`."""
     return _Compiler(
@@ -289,8 +287,6 @@ class _Compiler:
         """Return the SQL of a boolean expression."""
         if isinstance(node, bool):
             return TRUE if node else FALSE
-        if isinstance(node, Property):
-            return self.operand(node).get(Kind.BOOL, NULL)
         if isinstance(node, Operation):
             return OPERATORS[node.op](self, node.op, node.args)
         raise InvalidFilter("a filter must be a condition, such as eo:cloud_cover < 10")

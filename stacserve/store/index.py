@@ -306,7 +306,7 @@ class Index:
                 self.remove_references([key])
                 self._insert_items([document], homes, parents)
             served.pop(loser, None)
-            self.connection.execute("UPDATE files SET state = 'shadowed' WHERE key = ?", (loser,))
+            self.files.mark_shadowed(loser)
             self.add_problem(loser, _duplicate(loser_path, winner_path, str(document.id)))
         return list(served.values())
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
+import shapely
 
-from stacserve.cql2 import Expression, Operation, Property
+from stacserve.cql2 import Expression, GeometryLiteral, Operation, Property
 from stacserve.errors import InvalidFilter, NotFound, did_you_mean
 from stacserve.search import ItemSearch
 from stacserve.store.conditions import search_conditions
@@ -21,6 +22,10 @@ from stacserve.store.snapshot import Snapshot
 from stacserve.store.tokens import PageToken, Position, hash_search, read_token, write_token
 from stacserve.store.walk import Finder, Found, locate
 
+# Longer pages take their time whatever was asked.
+LIGHT_LIMIT = 250
+LIGHT_POINTS = 1_000
+
 
 @dataclass(frozen=True)
 class PageRules:
@@ -28,6 +33,22 @@ class PageRules:
 
     bytes_max: int
     unknown_properties: str = "null"
+
+
+def is_light(search: ItemSearch) -> bool:
+    """Whether a search is likely to be quick: a short page, and no geometry that takes time outside of SQLite."""
+    return search.limit <= LIGHT_LIMIT and sum(_count_points([search.intersects, search.filter])) <= LIGHT_POINTS
+
+
+def _count_points(nodes: Sequence[object]) -> Iterator[int]:
+    """Yield the numbers of points of geometries among expressions and in them."""
+    for node in nodes:
+        if isinstance(node, GeometryLiteral):
+            yield int(shapely.get_num_coordinates(node.shape))
+        elif isinstance(node, shapely.Geometry):
+            yield int(shapely.get_num_coordinates(node))
+        elif isinstance(node, Operation):
+            yield from _count_points(node.args)
 
 
 class _Known(NamedTuple):
@@ -139,8 +160,16 @@ def _parent_key(snapshot: Snapshot, address: str | None) -> int | None:
 def _check_properties(snapshot: Snapshot, expression: Expression) -> None:
     known = {"id", "collection", "datetime", "geometry", *snapshot.properties.columns}
     for name in _names_in(expression):
-        if name not in known:
+        if name not in known and not _is_left_over(snapshot, name):
             raise InvalidFilter(f"no item has a property {name!r}.{did_you_mean(name, known)}")
+
+
+def _is_left_over(snapshot: Snapshot, name: str) -> bool:
+    """Whether some item has a property that has no column: an array, an object, or one beyond the limit of columns."""
+    found = snapshot.connection.execute(
+        "SELECT 1 FROM leftovers, json_each(leftovers.properties) AS member WHERE member.key = ? LIMIT 1", (name,)
+    )
+    return found.fetchone() is not None
 
 
 def _names_in(node: object) -> list[str]:

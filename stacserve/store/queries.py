@@ -108,7 +108,6 @@ def statement_shape(
     outline = conditions.filter.outline if conditions.filter else None
     uses_boxes = source is Source.BOXES
     main = main_area(conditions) if uses_boxes else None
-    times = "beyond" if source is Source.REACH else "intervals" if reach else "instants"
     return Shape(
         source=source,
         column=column,
@@ -119,7 +118,7 @@ def statement_shape(
         one_label=conditions.labels is not None and len(conditions.labels) == 1,
         parent=conditions.parent is not None,
         ids=conditions.ids is not None,
-        times=times if conditions.times is not None else "",
+        times="" if conditions.times is None else _which_times(source, reach),
         geometry=conditions.needs_geometry and not uses_boxes,
         outline=outline,
         is_long=conditions.filter is not None and len(conditions.filter.values) > _LONG,
@@ -127,6 +126,12 @@ def statement_shape(
         backwards=backwards,
         what=what,
     )
+
+
+def _which_times(source: Source, reach: int) -> str:
+    if source is Source.REACH:
+        return "beyond"
+    return "intervals" if reach else "instants"
 
 
 def main_area(conditions: Conditions) -> Any:
@@ -361,8 +366,7 @@ def _row_conditions(shape: Shape) -> list[Any]:
     if shape.source is Source.PROPERTY:
         found.append(sa.column(str(shape.column)).isnot(None))
     if shape.outline is not None:
-        compile_filter = compile_outline.__wrapped__ if shape.is_long else compile_outline
-        found.append(compile_filter(shape.outline, shape.columns))
+        found.append(compile_outline(shape.outline, shape.columns))
     return found
 
 

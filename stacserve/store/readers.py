@@ -127,6 +127,8 @@ class Readers:
     def _run_in_turn(self, job: Job[Result], running: _Running) -> Result:
         running.begin()
         try:
+            if running.stopped:
+                raise _Stopped
             return self._run(job, running)
         finally:
             running.end_turn()

@@ -18,7 +18,7 @@ from stacserve.search import ItemSearch
 from stacserve.stac import STAC_VERSION
 from stacserve.store.connections import read_fact
 from stacserve.store.interface import AssetFile, Capability, Child, Document, Node, Page, ProblemPage, Status
-from stacserve.store.pages import PageRules, search_items
+from stacserve.store.pages import PageRules, is_light, search_items
 from stacserve.store.queryables import describe_properties
 from stacserve.store.readers import Memory, Readers
 from stacserve.store.snapshot import Snapshot
@@ -26,8 +26,6 @@ from stacserve.store.tables import container_label
 from stacserve.store.tokens import read_name_token, read_problem_token, write_name_token, write_problem_token
 
 _REMEMBERED = 5_000
-# Longer pages take their time whatever was asked.
-QUICK_LIMIT = 250
 _NODE = "SELECT key, kind, id, title, path, parent_path, head FROM containers WHERE "
 
 
@@ -75,7 +73,7 @@ class SqliteStore:
     async def search_items(self, search: ItemSearch) -> Page:
         """Return a page of items."""
         job = functools.partial(search_items, search=search, rules=self._rules, memory=self._memory)
-        return await self._readers.run(job, quick=search.limit <= QUICK_LIMIT)
+        return await self._readers.run(job, quick=is_light(search))
 
     async def get_queryables(self, collection_id: str | None) -> dict[str, Any]:
         """Return the JSON schemas of the properties that items have."""
