@@ -16,7 +16,7 @@ from stacserve.api.proxy import PublicAddress, address_rules
 from stacserve.api.routes import routes
 from stacserve.opening import ServedStore
 from stacserve.search import search_limits
-from stacserve.settings import Settings, settings_from_environ
+from stacserve.settings import Settings, check_settings, settings_from_environ
 from stacserve.store.interface import Store
 
 # Pages of some megabytes are put together and freed all the time. The C library gives such memory back to the system
@@ -29,9 +29,10 @@ def create_app(settings: Settings | None = None, *, store: Store | None = None) 
     """Return the ASGI app that serves the catalog of `settings`, or of the environment without them.
 
     Its index is built and refreshed by the app, unless `settings.ingest` is off. With `store`, that store is served
-    and no source is read.
+    and no source is read. StartError says in one sentence what is wrong with the settings.
     """
     settings = settings_from_environ() if settings is None else settings
+    check_settings(settings)
     bytes(LARGE_BUFFER)
     app = Starlette(
         routes=routes(),

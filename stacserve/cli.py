@@ -31,7 +31,7 @@ from stacserve.app import create_app
 from stacserve.errors import StartError
 from stacserve.ingest import Progress, Report, check_catalog, index_path, ingest_catalog, source_identity
 from stacserve.problems import Problem
-from stacserve.settings import Settings, environ_from_settings, settings_from_environ
+from stacserve.settings import Settings, check_settings, environ_from_settings, settings_from_environ
 from stacserve.store import is_usable
 from stacserve.store.lease import IndexBusy
 
@@ -165,28 +165,13 @@ def check(source: str | None, **options: Any) -> None:
 
 def read_settings(source: str | None, options: dict[str, Any]) -> Settings:
     """Return what the options say, then the environment, then the defaults; StartError if that cannot be."""
-    try:
-        settings = settings_from_environ()
-    except ValueError as error:
-        raise StartError(f"{error}.") from None
+    settings = settings_from_environ()
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = dataclasses.replace(settings, **given, source=source or settings.source)
     if not settings.source:
         raise click.UsageError("Give the folder of a STAC catalog: stacserve ./catalog")
-    _check_numbers(settings)
-    if settings.unknown_properties not in ("null", "error"):
-        raise StartError(f"--unknown-properties is null or error, not {settings.unknown_properties!r}.")
+    check_settings(settings)
     return settings
-
-
-def _check_numbers(settings: Settings) -> None:
-    for name, kind in get_type_hints(Settings).items():
-        value = getattr(settings, name)
-        option = "--" + name.replace("_", "-")
-        if name == "port" and not 0 <= value <= 65535:
-            raise StartError(f"--port is a number from 0 to 65535, not {value}.")
-        if name != "port" and kind in (int, float) and not value > 0:
-            raise StartError(f"{option} is a number above 0, not {value}.")
 
 
 def prepare_index(settings: Settings) -> Settings:
@@ -209,7 +194,7 @@ def prepare_answer(settings: Settings) -> Settings:
         try:
             with suppress(IndexBusy), shown_progress() as progress:
                 ingest_catalog(settings.source, settings.db or None, allow=settings.allow, progress=progress)
-        except OSError as error:
+        except (OSError, StartError) as error:
             click.echo(f"stacserve: the index could not be refreshed and is used as it is: {error}", err=True)
     return dataclasses.replace(settings, ingest=False)
 

@@ -23,6 +23,7 @@ from stacserve.temporal import parse_date, parse_instant
 
 # Readers, writers and compilers recurse over a tree; deeper ones would meet Python's recursion limit.
 DEPTH_MAX = 80
+PLACE_MAX = 60
 PREFIX = "properties."
 _INTEGERS = range(-(2**63), 2**63)
 _LARGEST = int(1.7976931348623157e308)
@@ -413,7 +414,8 @@ class _JsonReader:
         """Return the error that says what is wrong where, with a right example."""
         place = path.lstrip(".") or "the top"
         shown = json.dumps(expression_to_json(example), ensure_ascii=False)
-        return InvalidFilter(explain_error(place if len(place) < 100 else place[:100] + "...", reason, shown))
+        place = place if len(place) <= PLACE_MAX else place[:PLACE_MAX] + "..."
+        return InvalidFilter(explain_error(place, reason, shown))
 
     def read(self, value: Any, path: str, depth: int) -> Expression:
         """Return any JSON value as an expression; `depth` counts the operations and lists around it."""

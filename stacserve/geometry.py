@@ -125,9 +125,9 @@ def parse_geometry(
     """Return the geometry of a GeoJSON object (RFC 7946, section 3.1), valid and split at the antimeridian."""
     try:
         shape = _make_valid(_build_geometry(value, depth_max, _Budget(points_max), strict=True))
-    except ValueError as error:
+        shape = split_at_antimeridian(shape)
+    except (ValueError, shapely.errors.GEOSException) as error:
         raise InvalidParameter(parameter, f"{error}; {GEOMETRY_EXAMPLE}") from error
-    shape = split_at_antimeridian(shape)
     if shape.is_empty:
         raise InvalidParameter(parameter, f"the geometry is empty; {GEOMETRY_EXAMPLE}")
     shapely.prepare(shape)
@@ -394,7 +394,11 @@ def _make_valid(shape: BaseGeometry) -> BaseGeometry:
         return shape
     if _has_many_crossings(shape):
         raise ValueError(f"the geometry crosses itself more than {CROSSINGS_MAX} times")
-    return shapely.make_valid(shape)
+    try:
+        return shapely.make_valid(shape)
+    except shapely.errors.GEOSException:
+        # GEOS's usual method stumbles over rings that are a single point
+        return shapely.make_valid(shape, method="structure", keep_collapsed=True)
 
 
 def _has_many_crossings(shape: BaseGeometry) -> bool:

@@ -7,6 +7,7 @@ place, so that nothing in a document can pass for one.
 
 from __future__ import annotations
 
+import re
 import secrets
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from stacserve.stac import OWN_RELS
 _BASE_URL = f"\x7f{secrets.token_hex(16)}\x7f"
 _BASE_URL_BYTES = _BASE_URL.encode()
 _WEB = ("https://", "http://", "s3://")
+# What a browser would run or show as its own; it skips blanks and controls before and within the name of a scheme.
+_SCRIPTS = ("javascript:", "data:", "vbscript:")
+_SKIPPED = re.compile(r"[\x00-\x20]+")
 _ADVICE = "move the file into the catalog's folder, or admit its folder with --allow"
 
 
@@ -127,7 +131,10 @@ def _keep_asset_without_href(rewriting: Rewriting, asset: Any, pointer: str) -> 
 
 
 def _served_asset_href(rewriting: Rewriting, href: str, names: tuple[str, ...]) -> str | None:
-    """Return what is served for an asset's href, or None if that would tell a path of this machine."""
+    """Return what is served for an asset's href, or None if that would tell a path of this machine, or is a script."""
+    if _is_script(href):
+        _warn_of_script(rewriting, "asset", *names)
+        return None
     target = rewriting.folder.resolve(href, rewriting.path, exists=False)
     if target.kind == "web":
         return href
@@ -144,10 +151,13 @@ def _served_asset_href(rewriting: Rewriting, href: str, names: tuple[str, ...]) 
 
 
 def _served_link_href(rewriting: Rewriting, href: str, number: int) -> str | None:
-    """Return what is served for the href of a kept link, or None if it leads outside."""
+    """Return what is served for the href of a kept link, or None if it leads outside, or is a script."""
     is_document = href.partition("#")[0].partition("?")[0].lower().endswith((".json", ".geojson"))
     if not is_document and href.startswith(_WEB):
         return href
+    if _is_script(href):
+        _warn_of_script(rewriting, "link", "links", number, "href")
+        return None
     target = rewriting.folder.resolve(href, rewriting.path, exists=False)
     if target.kind == "web":
         return href
@@ -158,6 +168,15 @@ def _served_link_href(rewriting: Rewriting, href: str, number: int) -> str | Non
     if is_document:
         rewriting.cross_links[target.path] = None
     return _served_file(rewriting, target)
+
+
+def _is_script(href: str) -> bool:
+    return _SKIPPED.sub("", href).lower().startswith(_SCRIPTS)
+
+
+def _warn_of_script(rewriting: Rewriting, what: str, *names: str | int) -> None:
+    reason = f"the {what} is no address, but a script or the data itself; it is left out"
+    rewriting.warn(pointer_to(*names), reason, "write the path or URL of a file")
 
 
 def _is_servable(target: Target) -> bool:

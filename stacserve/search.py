@@ -111,7 +111,7 @@ def read_parameters(
                 raise InvalidParameter(name, f"is given more than once; write {_example(name, 0)}")
             values[name] = text
         elif not name.startswith(".") and name not in ignored:
-            raise InvalidParameter(name[:60], _unknown(name, known, "parameter"))
+            raise InvalidParameter(_named(name), _unknown(name, known, "parameter"))
     return values
 
 
@@ -136,7 +136,7 @@ def item_search_from_body(body: Any, limits: SearchLimits) -> ItemSearch:
         raise InvalidBody('the body is not a JSON object; write {"bbox": [5.5, 46, 10, 48], "limit": 10}')
     for name in body:
         if name not in ITEM_PARAMETERS and not name.startswith(".") and name not in limits.ignored:
-            raise InvalidParameter(name[:60], _unknown(name, ITEM_PARAMETERS, "member"))
+            raise InvalidParameter(_named(name), _unknown(name, ITEM_PARAMETERS, "member"))
     values = {name: value for name, value in body.items() if value is not None}
     read = {name: _JSON_READERS[name](value, limits) for name, value in values.items() if name in _JSON_READERS}
     _check_filter_parameters(values)
@@ -251,8 +251,13 @@ def _filter_from_body(value: Any, lang: Any, limits: SearchLimits) -> Expression
     return _filter_from_text(_text_of("filter", value), TEXT_LANG, limits)
 
 
+def _named(name: str) -> str:
+    return name[:60] or "''"
+
+
 def _unknown(name: str, known: Collection[str], what: str) -> str:
-    return f"is no {what} here.{did_you_mean(name, known)} Known are {', '.join(sorted(known)) or 'none'}"
+    names = f"Known are {', '.join(sorted(known))}" if known else f"No {what}s are known here"
+    return f"is no {what} here.{did_you_mean(name, known)} {names}"
 
 
 def _example(name: str, spelling: int) -> str:

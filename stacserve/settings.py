@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from stacserve.errors import StartError
+
 ENVIRON_PREFIX = "STACSERVE_"
+NUMBER_MAX = 1_000_000
+RANGES = {"port": (0, 65_535), "page_bytes_max": (1, 2**40), "body_bytes_max": (1, 2**40)}  # others: 1, NUMBER_MAX
+UNKNOWN_PROPERTIES = ("null", "error")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def option(default: Any, help: str, *, metavar: str | None = None) -> Any:
@@ -72,13 +78,36 @@ class Settings:
 
 
 def settings_from_environ(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings that the `STACSERVE_*` variables give; `ValueError` names a bad one."""
+    """Return the settings that the `STACSERVE_*` variables give; StartError names a bad one."""
     values: dict[str, Any] = {}
     for name, kind in get_type_hints(Settings).items():
         text = environ.get(ENVIRON_PREFIX + name.upper())
         if text is not None:
             values[name] = _read_value(name, text, kind)
     return Settings(**values)
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what no server can do; StartError names the option and shows a right value."""
+    for field in dataclasses.fields(settings):
+        fault = _find_fault(field.name, getattr(settings, field.name), type(field.default))
+        if fault:
+            flag = "--" + field.name.replace("_", "-")
+            raise StartError(f"{flag} is {fault}; write {flag} {field.default}")
+
+
+def _find_fault(name: str, value: Any, kind: type) -> str:
+    """Return what the value of a field should be and is not, or an empty string."""
+    if kind is int:
+        low, high = RANGES.get(name, (1, NUMBER_MAX))
+        right = type(value) is int and low <= value <= high
+        return "" if right else f"a whole number from {low} to {high}, not {value!r}"
+    if kind is float:
+        right = type(value) in (int, float) and 0 < value <= NUMBER_MAX
+        return "" if right else f"a number above 0, at most {NUMBER_MAX}, not {value!r}"
+    if name == "unknown_properties" and value not in UNKNOWN_PROPERTIES:
+        return f"{' or '.join(UNKNOWN_PROPERTIES)}, not {value!r}"
+    return ""
 
 
 def environ_from_settings(settings: Settings) -> dict[str, str]:
@@ -91,8 +120,11 @@ def environ_from_settings(settings: Settings) -> dict[str, str]:
 
 def default_index_folder() -> Path:
     """Return the user's cache folder for indexes (XDG base directories; LOCALAPPDATA on Windows)."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
-    return Path(base) / "stacserve"
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "stacserve"
+    except RuntimeError:
+        raise StartError("this user has no home folder for the index; set --db or XDG_CACHE_HOME") from None
 
 
 def _read_value(name: str, text: str, kind: Any) -> Any:
@@ -105,7 +137,8 @@ def _read_value(name: str, text: str, kind: Any) -> Any:
             return kind(text)
         return tuple(part for part in text.split(os.pathsep) if part)
     except (KeyError, ValueError):
-        raise ValueError(f"{ENVIRON_PREFIX}{name.upper()}={text!r} is not a {kind.__name__}") from None
+        variable, example = ENVIRON_PREFIX + name.upper(), _write_value(getattr(Settings, name))
+        raise StartError(f"{variable}={text[:60]!r} is not {_KINDS[kind]}; write {variable}={example}") from None
 
 
 def _write_value(value: Any) -> str:

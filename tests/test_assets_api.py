@@ -61,6 +61,29 @@ def test_other_files_are_404(tmp_path: Path, path: str) -> None:
     assert fetch(app_with(tmp_path, "a.tif", None), path).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["/assets/x/a.tif/", "/assets/x//a.tif", "/assets/x/./a.tif", "/assets//x/a.tif", "/assets/x/%2E/a.tif"]
+)
+def test_other_spellings_of_a_path_are_404(tmp_path: Path, path: str) -> None:
+    name = path.removeprefix("/assets/").replace("%2E", ".")
+    assert fetch(app_with(tmp_path, name, None), path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "length"),
+    [
+        *(("bytes=0-9", 206, 10), ("bytes=5-", 206, len(CONTENT) - 5), ("Bytes=-7", 206, 7), ("bytes=,0-4 ,", 206, 5)),
+        *(("bytes=999999-", 416, 0), ("bytes=-0", 416, 0)),
+        *((text, 200, len(CONTENT)) for text in ("lines=0-9", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=9-5")),
+        *((text, 200, len(CONTENT)) for text in ("bytes=0-4,9-5", "bytes=0-4;5-9", "0-9", "", "bytes=" + "1" * 5_000)),
+        ("bytes=999999-5", 200, len(CONTENT)),
+    ],
+)
+def test_range_that_cannot_be_read_is_ignored(tmp_path: Path, text: str, status: int, length: int) -> None:
+    answer = fetch(app_with(tmp_path, "a.tif", None), "/assets/a.tif", headers={"Range": text})
+    assert (answer.status_code, len(answer.content)) == (status, length)
+
+
 def test_file_that_is_gone_or_no_file_is_404(tmp_path: Path) -> None:
     files = {"gone": AssetFile(tmp_path / "gone", None), "folder": AssetFile(tmp_path, None)}
     app = create_app(Settings(), store=FakeStore(files=files))

@@ -185,6 +185,16 @@ def test_only_what_makes_the_geometry_is_kept_of_geojson() -> None:
 # ---- errors ----
 
 
+def test_place_of_a_deep_mistake_is_cut() -> None:
+    value: Any = {"op": "nonsense"}
+    for _ in range(40):
+        value = {"op": "not", "args": [value]}
+    with pytest.raises(InvalidFilter) as caught:
+        expression_from_json(value)
+    assert caught.value.reason.startswith("at args[0].args[0]")
+    assert 60 <= len(caught.value.reason.partition(": ")[0]) <= 70
+
+
 @pytest.mark.parametrize(("value", "place", "words"), read_lines("refused_json.jsonl"), ids=json.dumps)
 def test_wrong_json_is_refused_with_place_reason_and_example(value: Any, place: str, words: str) -> None:
     with pytest.raises(InvalidFilter) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from typing import Any
@@ -171,6 +172,7 @@ BAD_COORDINATES: dict[str, list[Any]] = {
     "Polygon": [[], [[]], SQUARE, [SQUARE[:-1]], [FLAT], [SQUARE, []], [SQUARE, FLAT]],
     "MultiPolygon": [[], [[]], [[[]]], [SQUARE], [[SQUARE], []], [5], ["ab"]],
 }  # fmt: skip
+BAD_GEOMETRIES: list[Any] = [[], None, {}, [None], [{"type": "Point"}]]
 BAD: list[Any] = [
     *[
         None,
@@ -184,7 +186,7 @@ BAD: list[Any] = [
     ],
     *[{"type": ["Point"], "coordinates": [7, 46]}, {"type": "Feature", "geometry": GOOD[0]}],
     *[{"type": kind, "coordinates": value} for kind, values in BAD_COORDINATES.items() for value in values],
-    *[{"type": "GeometryCollection", "geometries": value} for value in ([], None, {}, [None], [{"type": "Point"}])],
+    *[{"type": "GeometryCollection", "geometries": value} for value in BAD_GEOMETRIES],
     {"type": "GeometryCollection", "coordinates": []},
 ]
 
@@ -217,6 +219,27 @@ def test_the_parameter_is_named(value: Any) -> None:
 def test_a_ring_that_crosses_itself_is_made_valid(ring: list[Any], area: float) -> None:
     shape = parse_geometry(polygon(ring))
     assert shape.is_valid and not shape.is_empty and shape.area == pytest.approx(area)
+
+
+POINT_RING = [[9, 9]] * 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        polygon(POINT_RING, SQUARE),
+        {"type": "MultiPolygon", "coordinates": [[POINT_RING], [SQUARE]]},
+        {"type": "MultiPolygon", "coordinates": [[SQUARE], [SQUARE], [POINT_RING], [TINY]]},
+        {"type": "GeometryCollection", "geometries": [polygon(POINT_RING, SQUARE), GOOD[0]]},
+    ],
+)
+def test_a_ring_that_is_a_point_is_made_valid_or_refused(value: dict[str, Any]) -> None:
+    """GEOS cannot repair all of them."""
+    with contextlib.suppress(InvalidParameter):
+        shape = parse_geometry(value)
+        assert shape.is_valid and not shape.is_empty
+    indexed, complaints = index_one(value)
+    assert complaints and (indexed is None or indexed.is_valid)
 
 
 def nested(depth: int) -> dict[str, Any]:

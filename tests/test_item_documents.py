@@ -237,7 +237,6 @@ def test_item_that_links_a_collection_and_names_none_is_a_warning(tmp_path: Path
         ("file://{root}/y/b.tif", "BASE/assets/y/b.tif"),
         ("https://example.com/b c.tif", "https://example.com/b c.tif"),
         ("s3://bucket/../b.tif", "s3://bucket/../b.tif"),
-        ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA"),
         ("../../../b.tif", "../../../b.tif"),
         ("a\0b.tif", "a\0b.tif"),
         ("a%0Ab.tif", "a%0Ab.tif"),
@@ -254,6 +253,28 @@ def test_assets_with_paths_of_this_machine_are_left_out(tmp_path: Path, href: st
     assert list(served(found.head)["assets"]) == ["b/~"]
     assert pointers(found) == ["/assets/a/href"]
     assert read(tmp_path, item(assets={"b/~": {"href": href}})).problems[0].pointer == "/assets/b~1~0/href"
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        *(
+            "javascript:alert(1)",
+            "JavaScript:alert(1)",
+            "vbscript:x",
+            "data:text/html,<script>",
+            "data:image/png;base64,AAAA",
+        ),
+        *(" javascript:alert(1)", "\tjavascript:alert(1)/../../../..", "java\nscript:alert(1)", "\x01data:,a"),
+        "javascript:alert(1)//a.json",
+    ],
+)
+def test_hrefs_that_are_scripts_are_left_out(tmp_path: Path, href: str) -> None:
+    assets = {"a": {"href": href}, "b": {"href": "b.tif", "alternate": {"c": {"href": href}}}}
+    found = read(tmp_path, item(assets=assets, links=[link("icon", href), link("about", "https://e.com/data:a")]))
+    assert served(found.head)["assets"] == {"b": {"href": "BASE/assets/x/b.tif", "alternate": {}}}
+    assert [each["rel"] for each in served(found.head)["links"]] == ["about"]
+    assert pointers(found) == ["/assets/a/href", "/assets/b/alternate/c/href", "/links/0/href"]
 
 
 def test_alternatives_of_assets_are_assets(tmp_path: Path) -> None:

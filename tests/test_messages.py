@@ -87,6 +87,28 @@ def test_deeply_nested_body_is_400() -> None:
     assert fetch(app, "/search", "POST", content=b"[" * 1_000_000).json()["code"] == "InvalidBody"
 
 
+def test_body_that_could_not_be_written_into_a_link_is_400() -> None:
+    app = create_app(Settings(), store=make_store())
+    for depth, status in ((200, 200), (251, 200), (254, 400), (300, 400)):
+        body = b'{"limit":1,".x":%b%b}' % (b"[" * depth, b"]" * depth)
+        answer = fetch(app, "/search", "POST", content=body)
+        assert answer.status_code == status, depth
+    assert answer.json()["code"] == "InvalidBody"
+    assert "nested too deeply" in answer.json()["description"]
+
+
+def test_wide_body_is_no_deep_one() -> None:
+    app = create_app(Settings(), store=make_store())
+    assert fetch(app, "/search", "POST", content=b'{".x":[%b]}' % b",".join([b"[]"] * 300)).status_code == 200
+
+
+def test_parameter_without_name_is_named(app: Any) -> None:
+    description = fetch(app, "/problems?=1").json()["description"]
+    assert description.startswith("'': is no parameter here. Known are ")
+    assert fetch(app, "/?=1").json()["description"] == "'': is no parameter here. No parameters are known here"
+    assert fetch(app, "/search", "POST", content=b'{"": 1}').json()["description"].startswith("'': is no member here. ")
+
+
 def test_body_too_long_is_413_before_it_is_all_read(app: Any) -> None:
     part = {"type": "http.request", "body": b" " * 600, "more_body": True}
     sent = call(app, "/search", [part, part], method="POST")

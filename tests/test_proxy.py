@@ -40,9 +40,24 @@ def base_of(headers: dict[str, str] | None = None, path: str = "/", **settings: 
         ({"X-Forwarded-Proto": "https", "Host": "example.org", "X-Forwarded-Port": "80"}, "https://example.org"),
         ({"Host": "example.org", "X-Forwarded-Port": "example.org:8080"}, "http://example.org"),
         ({"Host": "example.org:8080", "X-Forwarded-Port": "9090"}, "http://example.org:9090"),
+        ({"Host": "example.org", "X-Forwarded-Port": "0"}, "http://example.org"),
+        ({"Host": "example.org", "X-Forwarded-Port": "65536"}, "http://example.org"),
         ({"X-Forwarded-Proto": "gopher"}, "http://inner:8000"),
         ({"X-Forwarded-Prefix": "/stac"}, "http://inner:8000/stac"),
-        ({"X-Forwarded-Prefix": "/geo/, /stac/"}, "http://inner:8000/geo/stac"),
+        (
+            {"X-Forwarded-Prefix": "/geo/, /stac/", "X-Forwarded-For": "192.0.2.9, 10.0.0.2"},
+            "http://inner:8000/geo/stac",
+        ),
+        ({"X-Forwarded-Prefix": "/evil, /stac", "X-Forwarded-For": "192.0.2.9"}, "http://inner:8000/stac"),
+        ({"X-Forwarded-Prefix": "/evil, /stac"}, "http://inner:8000/stac"),
+        ({"X-Forwarded-Prefix": "/a%20b/%C3%BC"}, "http://inner:8000/a%20b/%C3%BC"),
+        ({"X-Forwarded-Prefix": "/a/../b"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "/a/%2e%2E/b"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "/a/.%2Fb"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "/a%0d%0ab"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "/100%"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "/%ff"}, "http://inner:8000"),
+        ({"X-Forwarded-Prefix": "//evil.org"}, "http://inner:8000"),
         ({"X-Forwarded-Prefix": '/a"b'}, "http://inner:8000"),
         ({"Forwarded": "for=192.0.2.1;host=example.org;proto=https"}, "https://example.org"),
         ({"Forwarded": 'for="[2001:db8::1]:4711"; Host="example.org:8443"; Proto=https'}, "https://example.org:8443"),
@@ -135,10 +150,46 @@ def test_public_url_wins_over_everything(path: str) -> None:
     assert base_of(headers, path, public_url="https://example.org/stac/v1/") == "https://example.org/stac/v1"
 
 
-@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "https://", "https://example.org/?a=b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "example.org",
+            "ftp://example.org",
+            "https://",
+            "https:///stac",
+            "https://example.org/?a=b",
+            "https://e.org/#a",
+        ),
+        *(
+            "https://e.org:99999",
+            "https://e.org:http",
+            "https://[::1",
+            "https://user@e.org",
+            "https://ä.org",
+            " https://e.org",
+        ),
+        *("https://e.org/a b", "https://e.org/ü", "https://e.org/100%", "https://e.org/a/../b", "https://e.org/%2e%2e"),
+        *("https://e.org//a", "https://e.org/\n", 'https://e.org/"a"', "https://e.org/" + " " * 10_000),
+    ],
+)
 def test_public_url_that_is_none_is_refused_at_the_start(url: str) -> None:
-    with pytest.raises(StartError, match="--public-url"):
+    with pytest.raises(StartError, match=r"^--public-url .{1,250}; write https://example\.org/stac$"):
         create_app(Settings(public_url=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.org", "http://[2001:db8::1]:8443/stac", "HTTPS://e.org:443/a%20b/%C3%BC", "http://e.org/~a"],
+)
+def test_public_url_is_the_base_as_it_is_written(url: str) -> None:
+    assert base_of({}, public_url=url) == base_of({}, public_url=url + "/") == url
+
+
+@pytest.mark.parametrize(("path", "status"), [("/search/", 200), ("/search//", 404), ("/stac/search//", 404)])
+def test_one_slash_at_the_end_is_taken_off(path: str, status: int) -> None:
+    app = create_app(Settings(root_path="/stac"), store=make_store())
+    assert fetch(app, path).status_code == status
 
 
 def test_trusted_address_that_is_none_is_refused_at_the_start() -> None:

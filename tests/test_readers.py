@@ -9,13 +9,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from searching import find_ids, index_items, make_item
 from stacserve.errors import InvalidFilter, NotFound, QueryTimeout, Unavailable
 from stacserve.store import readers as rooms
+from stacserve.store.connections import open_reader
 from stacserve.store.readers import Memory, Readers
 from stacserve.store.snapshot import Snapshot
 
@@ -163,11 +163,13 @@ def test_nothing_is_written_by_a_job(readers: Readers) -> None:
 
 
 def test_there_are_no_more_connections_than_threads(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[Any] = []
-    open_reader = rooms.open_reader
-    monkeypatch.setattr(
-        rooms, "open_reader", lambda *args, **options: opened.append(1) or open_reader(*args, **options)
-    )
+    opened: list[Path] = []
+
+    def open_and_note(path: Path) -> sqlite3.Connection:
+        opened.append(path)
+        return open_reader(path)
+
+    monkeypatch.setattr(rooms, "open_reader", open_and_note)
 
     async def many() -> list[int]:
         return await asyncio.gather(*[readers.run(count_items) for _ in range(100)])

@@ -5,12 +5,21 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacserve.settings import Settings, default_index_folder, environ_from_settings, settings_from_environ
+from stacserve.app import create_app
+from stacserve.errors import StartError
+from stacserve.settings import (
+    Settings,
+    check_settings,
+    default_index_folder,
+    environ_from_settings,
+    settings_from_environ,
+)
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters=f"\0{os.pathsep}"), min_size=1)
 
@@ -41,8 +50,33 @@ def test_variable_sets_its_field(name: str, text: str, value: object) -> None:
 
 @pytest.mark.parametrize(("name", "text"), [("PORT", "http"), ("QUERY_TIMEOUT", "soon"), ("WAIT", "perhaps")])
 def test_bad_variable_is_named(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match=f"STACSERVE_{name}='{text}'"):
+    with pytest.raises(StartError, match=rf"^STACSERVE_{name}='{text}' is not [a-z ]+; write STACSERVE_{name}=[\w.]+$"):
         settings_from_environ({f"STACSERVE_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        *(("limit_default", 0, "100"), ("limit_max", 1_000_001, "10000"), ("limit_max", "10", "10000")),
+        *(("page_bytes_max", 2**40 + 1, "32000000"), ("body_bytes_max", -1, "2000000"), ("workers", True, "1")),
+        *(("port", 65_536, "8000"), ("port", -1, "8000"), ("filter_depth_max", 1.5, "64")),
+        *(
+            ("query_timeout", 0, "30.0"),
+            ("query_timeout", float("nan"), "30.0"),
+            ("query_timeout", float("inf"), "30.0"),
+        ),
+        ("unknown_properties", "maybe", "null"),
+    ],
+)
+def test_impossible_value_is_refused_with_a_right_one(name: str, value: Any, example: str) -> None:
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(StartError, match=rf"^{flag} is .*; write {flag} {example}$"):
+        create_app(Settings(**{name: value}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("port", 0), ("page_bytes_max", 2**40), ("query_timeout", 1)])
+def test_extreme_values_are_possible(name: str, value: Any) -> None:
+    check_settings(Settings(**{name: value}))
 
 
 def test_other_variables_are_ignored() -> None:
@@ -74,3 +108,14 @@ def test_indexes_go_to_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert default_index_folder() == Path("/home/somebody/.cache/stacserve")
+
+
+def test_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", find_no_home)
+    with pytest.raises(StartError, match="set --db or XDG_CACHE_HOME"):
+        default_index_folder()

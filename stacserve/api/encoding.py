@@ -33,7 +33,7 @@ class Gzip:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = accepts_gzip(next((value for name, value in scope["headers"] if name == b"accept-encoding"), b""))
+        wanted = accepts_gzip(b",".join([value for name, value in scope["headers"] if name == b"accept-encoding"]))
         held: list[Message] = []
 
         async def send_encoded(message: Message) -> None:
@@ -60,9 +60,11 @@ def accepts_gzip(header: bytes) -> bool:
 
 
 def _weight(part: bytes) -> tuple[bytes, float]:
-    name, _, parameter = part.partition(b";")
+    name, *parameters = part.split(b";")
+    pairs = (parameter.partition(b"=") for parameter in parameters)
+    weight = next((value for key, _, value in pairs if key.strip() == b"q"), b"1")
     try:
-        return name.strip(), float(parameter.partition(b"=")[2] or 1)
+        return name.strip(), float(weight)
     except ValueError:
         return name.strip(), 0.0
 
@@ -70,10 +72,10 @@ def _weight(part: bytes) -> tuple[bytes, float]:
 async def _encode(start: Message, message: Message, wanted: bool) -> Message:
     """Return the body message compressed, with the headers of `start` changed to match, or as it is."""
     body: bytes = message.get("body", b"")
-    if message.get("more_body") or len(body) < BYTES_MIN or not _is_text(start["headers"]):
+    if message.get("more_body") or not _is_text(start["headers"]):
         return message
     headers = [*start["headers"], (b"vary", b"Accept-Encoding")]
-    if wanted:
+    if wanted and len(body) >= BYTES_MIN:
         if len(body) > BYTES_THREAD:
             body = await asyncio.to_thread(compress, body, LEVEL, GZIP_WINDOW)
         else:

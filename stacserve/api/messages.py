@@ -25,6 +25,7 @@ from stacserve.stac import JSON
 from stacserve.store.interface import Store
 
 SECONDS_UNWATCHED = 1.0
+BRACKETS_UNCHECKED = 200  # orjson reads deeper than it writes, but writes at least as deep as this
 
 Answer = TypeVar("Answer")
 
@@ -85,9 +86,20 @@ async def read_json(request: Request) -> Any:
         raise Unsupported(f"the body is {media_type[:60]!r}; send JSON with the header Content-Type: {JSON}")
     body = await _read_body(request, settings_of(request).body_bytes_max)
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidBody(f'the body is not JSON: {error}; write {{"limit": 10}}') from None
+    if body.count(b"[") + body.count(b"{") > BRACKETS_UNCHECKED:
+        _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse what could be read, but not written into the link to the next page."""
+    try:
+        orjson.dumps([value])  # the link is one level more
+    except orjson.JSONEncodeError:
+        raise InvalidBody('the body is nested too deeply; write {"limit": 10}') from None
 
 
 async def _read_body(request: Request, maximum: int) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,12 +23,16 @@ _WANTED = frozenset(
     [b"host", b"forwarded"] + [b"x-forwarded-" + name for name in (b"for", b"proto", b"host", b"port", b"prefix")]
 )
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*/?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_PREFIX = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+)*/?")
+_PUBLIC_URL = re.compile(f"https?://{_HOST.pattern}(?P<path>{_PREFIX.pattern})", re.IGNORECASE)
 # One pair of a Forwarded header and what follows it (RFC 7239, section 4).
 _PAIR = re.compile(r'\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*([;,]|$)')
 _PORTS = {"http": "80", "https": "443"}
+PORT_MAX = 65_535
 _EVERY_HOP = 1_000
 _PATH_CHARACTERS = "/%!$&'()*+,;=:@~"
+_FILES = "/assets/"
 
 
 class Trusted:
@@ -87,8 +91,8 @@ class PublicAddress:
     """Middleware: leaves the base URL in the scope, and the path as routes are matched with it.
 
     That path is the raw one, percent-encoded: an encoded slash in an id is no separator. A prefix is taken off if it
-    is there, since some proxies strip it and some do not; so is a slash at the end. It must be outermost:
-    everything after it believes what it says.
+    is there, since some proxies strip it and some do not; so is a slash at the end, unless a file is asked for. It
+    must be outermost: everything after it believes what it says.
     """
 
     app: ASGIApp
@@ -107,7 +111,7 @@ class PublicAddress:
             return
         path = _path_below(scope, [root, mount, prefix]) if root else _raw_path(scope)
         root_path = quote(root, safe=_PATH_CHARACTERS)
-        below = path.rstrip("/") or "/"
+        below = path if path.startswith(_FILES) else path.removesuffix("/") or "/"
         await self.app({**scope, BASE_URL: base, "root_path": root_path, "path": root_path + below}, receive, send)
 
     def _find_address(self, scope: Scope, mount: str) -> tuple[str, str, str]:
@@ -136,25 +140,33 @@ class PublicAddress:
             return next((element[name] for element in elements if name in element), values[0] if values else None)
 
         scheme, host, port = (said("proto") or "").lower(), said("host"), said("port")
-        prefix = "".join(value.rstrip("/") for value in _values(headers.get(b"x-forwarded-prefix", "")))
+        prefixes = _values(headers.get(b"x-forwarded-prefix", ""))[-hops:]
         return _Said(
             scheme=scheme if scheme in _PORTS else None,
             host=host,
-            port=port if port and port.isascii() and port.isdigit() and len(port) < 6 else None,
-            prefix=_clean_prefix(prefix) if _PREFIX.fullmatch(prefix) else "",
+            port=port if port and _PORT.fullmatch(port) and int(port) <= PORT_MAX else None,
+            prefix=_read_prefix("".join(prefix.removesuffix("/") for prefix in prefixes)) or "",
         )
 
 
 def address_rules(settings: Settings) -> AddressRules:
     """Return what the settings say; StartError names a bad one."""
-    parts = urlsplit(settings.public_url)
-    if settings.public_url and (parts.scheme not in _PORTS or not parts.netloc or parts.query or parts.fragment):
-        raise StartError(f"--public-url {settings.public_url!r} is no base URL; write https://example.org/stac")
+    path = _check_public_url(settings.public_url) if settings.public_url else ""
     return AddressRules(
         trusted=Trusted(settings.forwarded_allow_ips),
-        root_path=_clean_prefix(settings.root_path or parts.path),
-        public_url=settings.public_url.rstrip("/"),
+        root_path=_clean_prefix(settings.root_path) or path,
+        public_url=settings.public_url.removesuffix("/"),
     )
+
+
+def _check_public_url(url: str) -> str:
+    """Return the path of a base URL, decoded."""
+    found = _PUBLIC_URL.fullmatch(url)
+    path = _read_prefix(found["path"]) if found and int(found[2] or 0) <= PORT_MAX else None
+    if path is None:
+        shown = repr(url if len(url) <= 200 else url[:200] + "...")
+        raise StartError(f"--public-url {shown} is no base URL, percent-encoded; write https://example.org/stac")
+    return path
 
 
 def _read_network(name: str) -> IPv4Network | IPv6Network:
@@ -207,7 +219,7 @@ def _client_host(scope: Scope, headers: Mapping[bytes, str], said: _Said, scheme
         name, port = scope.get("server") or ("localhost", None)
         text = f"{name}:{port}" if port else name
     found = _HOST.fullmatch(text)
-    if not found or int(found[2] or 0) > 65535:
+    if not found or int(found[2] or 0) > PORT_MAX:
         raise InvalidParameter("Host header", f"{text[:60]!r} is no host; write example.org or example.org:8000")
     return text if said.port is None else _with_port(found, said.port, scheme, forwarded=said.host is not None)
 
@@ -226,6 +238,16 @@ def _clean_prefix(text: str) -> str:
     """Return a path prefix decoded, with a slash before and none behind; nothing for the root."""
     path = unquote(text).strip("/")
     return f"/{path}" if path else ""
+
+
+def _read_prefix(text: str) -> str | None:
+    """Return a percent-encoded path prefix as `_clean_prefix` does, or None if it could lead elsewhere."""
+    try:
+        path = unquote(text, errors="strict").removesuffix("/")
+    except UnicodeDecodeError:
+        return None
+    odd = any(segment in ("", ".", "..") for segment in path.split("/")[1:])
+    return path if _PREFIX.fullmatch(text) and path.isprintable() and not odd else None
 
 
 def _joined_prefix(prefix: str, mount: str) -> str:

@@ -67,6 +67,7 @@ def box_rows(wkbs: list[bytes]) -> BoxRows:
     seconds: list[tuple[int, tuple[float, float, float, float]]] = []
     for number in numpy.flatnonzero(several & (bounds[:, 2] - bounds[:, 0] > 180)).tolist():
         parts = shapely.get_parts(shapes[number])
+        parts = parts[~shapely.is_empty(parts)]
         west, east = _bounds_by_side(parts)
         if west and east:
             kinds[number], bounds[number] = BoxKind.WEST_OF_TWO, west
