@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import re
@@ -70,11 +71,11 @@ def make_items() -> list[Item]:
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Return the items in an index with columns for all or a few of their properties."""
     folder = tmp_path_factory.mktemp("filters")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(properties, "COLUMNS_MAX", request.param)
-        index = index_items(folder, make_items())
-        with reading(index) as snapshot:
-            yield snapshot, read_items(folder / "catalog")
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(properties, "COLUMNS_MAX", request.param)
+            snapshot = stack.enter_context(reading(index_items(folder, make_items())))
+        yield snapshot, read_items(folder / "catalog")
 
 
 def check(served: Served, tree: Any) -> None:
@@ -261,6 +262,13 @@ def test_like_matches_what_a_regular_expression_does(pattern: str, text: str, da
 @pytest.mark.parametrize("name", ["p", "day", "id", "collection", "nobody has it"])
 def test_like_reads_texts_only(served: Served, pattern: str, name: str) -> None:
     check(served, {"op": "like", "args": [{"property": name}, pattern]})
+
+
+def test_like_reads_literals_and_no_other_kind(served: Served) -> None:
+    assert len(find_ids(served[0], {"filter": {"op": "like", "args": ["abc", "a%"]}})) == len(served[1])
+    assert find_ids(served[0], {"filter": {"op": "like", "args": ["Abc", "a%"]}}) == []
+    for name in ("datetime", "geometry"):
+        assert find_ids(served[0], {"filter": {"op": "like", "args": [{"property": name}, "%"]}}) == []
 
 
 def test_a_pattern_full_of_wildcards_is_no_burden(served: Served) -> None:

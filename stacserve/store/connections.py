@@ -62,7 +62,7 @@ def _connect(path: Path, mode: str, patience: float) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         timeout=patience,
-        cached_statements=256,
+        cached_statements=128,
     )
 
 
