@@ -1,13 +1,6 @@
-"""The words of STAC and OGC: type aliases, versions, media types, link relations. No logic."""
+"""The words of STAC and OGC: versions, media types, link relations. No logic."""
 
 from __future__ import annotations
-
-from typing import Any
-
-Item = dict[str, Any]
-Collection = dict[str, Any]
-Catalog = dict[str, Any]
-Link = dict[str, Any]
 
 STAC_VERSION = "1.1.0"
 
